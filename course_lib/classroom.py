@@ -1,0 +1,317 @@
+"""The room of exercises: predict, check, hint, solution.
+
+An exercise's reference is the course's own code, so that a learner's answer and the
+library are held to the same checks. The registry is `course_lib/exercises/`: one file a
+lesson. All that a lesson says of an exercise is derived from it (see lessons.py).
+"""
+
+import ast
+import contextlib
+import importlib
+import inspect
+import secrets
+import signal
+import textwrap
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+SECONDS = 5  # a check that takes longer is stopped: most likely an endless loop
+
+
+class Mistake(Exception):
+    """What is wrong with an answer, in words for the learner."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that an answer must do."""
+
+    name: str
+    points: int
+    proves: str  # what is known of an answer that passes
+    hint: str  # the next thing to try
+    run: Callable[[Any, torch.Generator], None]  # raises Mistake
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """An answer that a learner is likely to give, and words its rejection must hold."""
+
+    name: str
+    answer: Any
+    words: str
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A task with its answer, its checks and the mistakes that they must catch."""
+
+    id: str  # lesson and name, such as "00.sample"
+    title: str
+    minutes: int
+    rule: str  # what to do, in Markdown
+    reference: Any  # a function of the course, or a value
+    checks: tuple[Check, ...]
+    wrong: tuple[Wrong, ...]
+
+    @property
+    def name(self) -> str:
+        """The name that the answer has in the lesson."""
+        return self.id.split(".")[1]
+
+    @property
+    def is_function(self) -> bool:
+        """Whether the answer is code; else it is a value."""
+        return inspect.isfunction(self.reference) or inspect.isclass(self.reference)
+
+
+def exercises(lesson: str) -> tuple[Exercise, ...]:
+    """All exercises of a lesson, such as "00", in order; none if it has no file."""
+    try:
+        module = importlib.import_module(f"course_lib.exercises.lesson_{lesson}")
+    except ModuleNotFoundError:
+        return ()
+    return module.EXERCISES
+
+
+def find(id: str) -> Exercise:
+    """The exercise with this id; raises KeyError, naming those there are."""
+    known = exercises(id.split(".")[0])
+    for exercise in known:
+        if exercise.id == id:
+            return exercise
+    names = ", ".join(exercise.id for exercise in known) or "none"
+    raise KeyError(f"There is no exercise {id!r}; this lesson has: {names}.")
+
+
+# What a lesson shows, derived from the reference ------------------------------------
+
+
+def source(exercise: Exercise) -> str:
+    """The answer, as a learner would type it."""
+    if exercise.is_function:
+        return textwrap.dedent(inspect.getsource(exercise.reference)).strip()
+    return f"{exercise.name} = {exercise.reference!r}"
+
+
+def stub(exercise: Exercise) -> str:
+    """The answer with every body taken out: what the learner starts from."""
+    if not exercise.is_function:
+        return f"{exercise.name} = ..."
+    text = source(exercise)
+    lines = text.splitlines()
+    functions = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef)]
+    for function in sorted(functions, key=lambda f: f.lineno, reverse=True):
+        has_docstring = ast.get_docstring(function) is not None
+        first = function.body[1 if has_docstring else 0]
+        indent = " " * first.col_offset
+        lines[first.lineno - 1 : function.end_lineno] = [f"{indent}..."]
+    return "\n".join(lines)
+
+
+def task_text(exercise: Exercise) -> str:
+    """The Markdown cell above the stub: title, minutes, rule."""
+    minutes = f"{exercise.minutes} minute" + ("s" if exercise.minutes > 1 else "")
+    return (
+        f"### Exercise: {exercise.title}\n\n"
+        f"*{minutes} · `{exercise.id}`*\n\n{exercise.rule.strip()}"
+    )
+
+
+def help_text(exercise: Exercise) -> str:
+    """The Markdown cell below the check: a folded hint and a folded answer."""
+    hints = "\n".join(f"- {check.hint}" for check in exercise.checks)
+    return (
+        f"<details><summary>A hint</summary>\n\n{hints}\n\n</details>\n"
+        "<details><summary>An answer</summary>\n\n"
+        f"```python\n{source(exercise)}\n```\n\n</details>"
+    )
+
+
+# What a learner calls ---------------------------------------------------------------
+
+
+def check(id: str, answer: Any, seed: int | None = None) -> Any:
+    """Check an answer, print a verdict, and return what the lesson should go on with.
+
+    That is the answer if it passes, else the course's own, so that every notebook runs
+    to its end. Never raises for a wrong answer. The inputs are new at every call.
+    """
+    exercise = find(id)
+    if not is_started(exercise, answer):
+        print(f"○ {id}: not started. The lesson goes on with the course's own.")
+        return exercise.reference
+    if exercise.is_function and answer is exercise.reference:
+        print(f"○ {id}: this is the course's own. Run your cell above first.")
+        return answer
+    passed, message = verdict(exercise, answer, seed)
+    total = len(exercise.checks)
+    if message is None:
+        proved = "; ".join(check.proves for check in exercise.checks)
+        print(f"✓ {id}: passed, {total} of {total} checks. Yours {proved}.")
+        return answer
+    print(f"✗ {id}: not yet, {passed} of {total} checks.\n  {message}")
+    print("  The lesson goes on with the course's own.")
+    return exercise.reference
+
+
+def verdict(
+    exercise: Exercise, answer: Any, seed: int | None = None
+) -> tuple[int, str | None]:
+    """How many checks an answer passes, and what is wrong (None if nothing is)."""
+    if exercise.is_function and not callable(answer):
+        return 0, f"{exercise.name} is {answer!r}, not a function. Run the cell above?"
+    failures = [m for _, m in results(exercise, answer, seed) if m is not None]
+    return len(exercise.checks) - len(failures), failures[0] if failures else None
+
+
+def results(
+    exercise: Exercise, answer: Any, seed: int | None = None
+) -> list[tuple[Check, str | None]]:
+    """Every check with the mistake that it found, None where it found none."""
+    seed = secrets.randbits(48) if seed is None else seed
+    return [
+        (check, run_check(check, answer, torch.Generator().manual_seed(seed + i)))
+        for i, check in enumerate(exercise.checks)
+    ]
+
+
+def run_check(check: Check, answer: Any, generator: torch.Generator) -> str | None:
+    """Run one check: the mistake in words, or None."""
+    try:
+        with time_limit(SECONDS):
+            check.run(answer, generator)
+    except Mistake as mistake:
+        return str(mistake)
+    except TimeoutError:
+        return f"It ran for {SECONDS} seconds and was stopped. A loop that never ends?"
+    except (Exception, SystemExit) as error:  # whatever a learner's code can raise
+        return f"It stopped with {type(error).__name__}: {_where(error, answer)}"
+    return None
+
+
+def _where(error: BaseException, answer: Any) -> str:
+    """The error's first line, and the line of the learner's function that raised it."""
+    text = str(error).strip().split("\n")[0]
+    if not inspect.isfunction(answer):
+        return text
+    lines = [
+        line - answer.__code__.co_firstlineno + 1
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if frame.f_code is answer.__code__
+    ]
+    return f"{text} (line {lines[-1]} of your function)" if lines else text
+
+
+def is_started(exercise: Exercise, answer: Any) -> bool:
+    """Whether the learner has changed anything in the stub."""
+    if answer is ...:
+        return False
+    if not exercise.is_function:
+        return True
+    blank = {}
+    names = vars(inspect.getmodule(exercise.reference))  # for the stub's annotations
+    exec(stub(exercise), dict(names), blank)
+    return _code(answer) != _code(blank[exercise.reference.__name__])
+
+
+def _code(thing: Any) -> list:
+    """The instructions of a function, or of all methods of a class (not its source:
+    Python can't find the source of a class that was typed into a cell)."""
+    if inspect.isclass(thing):
+        methods = [m for m in vars(thing).values() if inspect.isfunction(m)]
+        return [_code(method) for method in methods]
+    if not inspect.isfunction(thing):
+        return [thing]
+    return [thing.__code__.co_code, thing.__code__.co_names]
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float):
+    """Raise TimeoutError after some seconds, where the system can (not on Windows)."""
+    possible = hasattr(signal, "setitimer")
+    if not possible or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number, frame):
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def hint(id: str) -> None:
+    """Print the hints of an exercise, one for each check."""
+    for check in find(id).checks:
+        print(f"{check.name}: {check.hint}")
+
+
+def solution(id: str) -> None:
+    """Print the course's own answer."""
+    print(source(find(id)))
+
+
+def predict(guess: Any, measured: Any, unit: str = "") -> None:
+    """Hold a guess, made before the cell ran, against what was measured.
+
+    A number is right if it is within a fifth of the truth; anything else must be equal.
+    """
+    shown = f"{measured:.3g}" if isinstance(measured, float) else f"{measured}"
+    told = f"Measured: {shown}{unit}."
+    if guess is ... or guess is None:
+        print(f"{told} (You made no guess: replace the ... above and run both again.)")
+    elif isinstance(guess, int | float) and isinstance(measured, int | float):
+        if abs(guess - measured) <= abs(measured) / 5:
+            print(f"{told} Your guess, {guess}{unit}, is close.")
+        else:
+            way = "too high" if guess > measured else "too low"
+            print(f"{told} Your guess, {guess}{unit}, is {way}.")
+    else:
+        fits = str(guess).strip().lower() == str(measured).strip().lower()
+        print(f"{told} You said {guess!r}: " + ("right." if fits else "not this time."))
+
+
+# What the checks are written with ---------------------------------------------------
+
+
+def want_type(value: Any, kind: type, what: str) -> None:
+    """Demand exactly this type: an object made to equal everything does not pass."""
+    if value is None:
+        raise Mistake(f"{what} is None. Does every path of the function end in return?")
+    if type(value) is not kind:
+        got = {"int": "an int"}.get(type(value).__name__, f"a {type(value).__name__}")
+        wanted = {"int": "an int"}.get(kind.__name__, f"a {kind.__name__}")
+        raise Mistake(f"{what} is {got}; it should be {wanted}.")
+
+
+def want_equal(value: Any, wanted: Any, what: str) -> None:
+    """Demand an exact value of exactly the right type, inside lists and tuples too."""
+    want_type(value, type(wanted), what)
+    if isinstance(wanted, list | tuple):
+        for i, (one, right) in enumerate(zip(value, wanted, strict=False)):
+            if type(one) is not type(right) or one != right:
+                raise Mistake(f"{what}: entry {i} is {one!r}; it should be {right!r}.")
+        if len(value) != len(wanted):
+            raise Mistake(f"{what} has {len(value)} entries; it should have {len(wanted)}.")
+    elif value != wanted:
+        raise Mistake(f"{what} is {value!r}; it should be {wanted!r}.")
+
+
+def want_close(value: Any, wanted: float, what: str, tolerance: float = 1e-4) -> None:
+    """Demand a float within `tolerance` (relative or absolute) of the wanted one."""
+    if isinstance(value, torch.Tensor):
+        raise Mistake(f"{what} is a tensor; turn it into a number with float(…).")
+    want_type(value, float, what)
+    if not abs(value - wanted) <= tolerance * max(1.0, abs(wanted)):
+        raise Mistake(f"{what} is {value:.5g}; it should be {wanted:.5g}.")

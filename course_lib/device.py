@@ -1,0 +1,97 @@
+"""The room that knows about devices: which one, in what precision, with what seed.
+
+No other file names a kind of device. Built in lesson 00.
+"""
+
+import os
+import platform
+
+import torch
+
+from course_lib import environment
+
+# Precision for training on each kind of device, and why. Lessons that read numbers off
+# a model stay in float32 everywhere: there the digits matter more than the time.
+PRECISION = {
+    "cuda": torch.bfloat16,  # matrix units since 2020; before that see precision()
+    "mps": torch.float32,  # Apple's GPU gains little from bfloat16
+    "cpu": torch.float32,  # most laptops have no bfloat16 units
+}
+TOLERANCE = 1e-4  # worst difference from the CPU that self_test() accepts
+
+
+def best() -> torch.device:
+    """The fastest device here: CUDA, then MPS, then CPU; `COURSE_DEVICE` overrides.
+
+    Raises ValueError if COURSE_DEVICE names a device that is not here.
+    """
+    wanted = os.environ.get("COURSE_DEVICE")
+    if wanted:
+        try:
+            return torch.empty(0, device=wanted).device
+        except (RuntimeError, AssertionError) as error:
+            raise ValueError(
+                f"COURSE_DEVICE is {wanted!r}, which this machine lacks: choose cpu, "
+                "cuda or mps, or unset it."
+            ) from error
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def precision(device: torch.device) -> torch.dtype:
+    """The dtype to train in on `device`; float16 on CUDA cards without bfloat16."""
+    if device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        return torch.float16
+    return PRECISION[device.type]
+
+
+def generator(seed: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """A source of random numbers of its own, so that one seed means one result."""
+    return torch.Generator(device).manual_seed(seed)
+
+
+def _small_model(device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """Outputs (2, 16, 64) of a fixed two-layer model, computed on `device`, float64."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        layer = torch.nn.TransformerEncoderLayer(64, 4, 256, 0.0, batch_first=True)
+        model = torch.nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        x = torch.randn(2, 16, 64)
+        return model.to(device, dtype)(x.to(device, dtype)).cpu().double()
+
+
+def self_test(device: torch.device) -> float:
+    """Worst difference of `device`, in float32, from the CPU on a small fixed model.
+
+    Some drivers compute wrong numbers without a word. The CPU computes in float64, so
+    that its own float32 has something to answer to as well. Under TOLERANCE is fine;
+    takes about a second.
+    """
+    truth = _small_model(torch.device("cpu"), torch.float64)
+    return (_small_model(device, torch.float32) - truth).abs().max().item()
+
+
+def describe(device: torch.device) -> str:
+    """A few words on a device, such as 'cpu, 2 threads'."""
+    if device.type == "cuda":
+        card = torch.cuda.get_device_properties(device)
+        return f"{card.name}, {card.total_memory / 2**30:.0f} GiB"
+    if device.type == "mps":
+        return "Apple GPU"
+    return f"cpu, {torch.get_num_threads()} threads"
+
+
+def ready() -> str:
+    """Prepare this machine for a lesson; return a line that says what it is.
+
+    On Colab it installs what is missing. `COURSE_THREADS` limits the CPU threads.
+    """
+    if environment.on_colab():
+        environment.install_on_colab()
+    if os.environ.get("COURSE_THREADS"):
+        torch.set_num_threads(int(os.environ["COURSE_THREADS"]))
+    python = platform.python_version()
+    return f"Python {python} · torch {torch.__version__} · {describe(best())}"

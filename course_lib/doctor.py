@@ -1,0 +1,137 @@
+"""The room that examines a machine and names the remedy for each thing it lacks."""
+
+import os
+import platform
+import re
+import shutil
+import sys
+
+from course_lib import environment
+
+OK, WARN, BAD = "✓", "!", "✗"
+MEMORY_GB = 2.0  # free memory that lessons need
+DISK_GB = 1.0  # free disk that the cache needs
+
+
+def say(mark: str, what: str, remedy: str = "") -> bool:
+    """Print one finding and its remedy; return whether lessons can run in spite of it."""
+    print(f" {mark} {what}" + (f"\n     → {remedy}" if remedy else ""), flush=True)
+    return mark != BAD
+
+
+def python() -> bool:
+    version = platform.python_version()
+    try:
+        remark = environment.check_python()
+    except environment.Problem as problem:
+        return say(BAD, f"Python {version}", str(problem))
+    return say(WARN if remark else OK, f"Python {version}  {sys.executable}", remark)
+
+
+def tested_set() -> dict[str, str]:
+    """The pins of requirements.txt: name → version."""
+    text = (environment.ROOT / "requirements.txt").read_text(encoding="utf-8")
+    return dict(re.findall(r"(?m)^([\w.-]+)==([\w.]+)", text))
+
+
+def packages() -> bool:
+    """Hold what is installed against the tested set."""
+    from importlib.metadata import version
+
+    pins = tested_set()
+    absent = environment.missing(tuple(pins))
+    if absent:
+        return say(BAD, f"not installed: {', '.join(absent)}", "python -m course_lib lab")
+    other = [n for n, pin in pins.items() if version(n).split("+")[0] != pin]
+    if other:
+        told = ", ".join(f"{n} {version(n)} (tested: {pins[n]})" for n in other)
+        return say(WARN, f"other versions: {told}", "python -m course_lib lab")
+    return say(OK, f"all {len(pins)} packages are the tested ones")
+
+
+def computes() -> bool:
+    """The device, its threads, and whether it computes what the CPU computes."""
+    from course_lib import device
+
+    try:
+        chosen = device.best()
+    except ValueError as error:
+        return say(BAD, str(error), "unset COURSE_DEVICE")
+    worst = device.self_test(chosen)
+    what = f"{device.describe(chosen)}: worst difference from the CPU {worst:.1e}"
+    if worst <= device.TOLERANCE:
+        return say(OK, what)
+    remedy = "set COURSE_DEVICE=cpu, or update the card's driver"
+    return say(WARN, f"{what}, over {device.TOLERANCE:.0e}", remedy)
+
+
+def room() -> bool:
+    """Free memory and disk."""
+    import psutil
+
+    from course_lib import cache
+
+    memory = psutil.virtual_memory().available / 1e9
+    disk = shutil.disk_usage(cache.folder()).free / 1e9
+    fine = say(
+        OK if memory >= MEMORY_GB else WARN,
+        f"{memory:.1f} GB of memory free",
+        "" if memory >= MEMORY_GB else f"close other programs: lessons use {MEMORY_GB} GB",
+    )
+    enough = disk >= DISK_GB or all(
+        (cache.folder() / file.name).is_file() for file in cache.EVERYTHING
+    )
+    remedy = "" if enough else "free some, or set COURSE_CACHE to another disk"
+    return say(OK if enough else BAD, f"{disk:.1f} GB of disk free", remedy) and fine
+
+
+def cached(fetch: bool) -> bool:
+    """Every file of the cache, its SHA-256 computed afresh."""
+    from course_lib import cache, pretrained, tokenizer
+
+    print(f"   cache: {cache.folder()}")
+    if fetch:
+        try:
+            for file in cache.EVERYTHING:
+                cache.fetch(file)
+            pretrained.converted()
+            tokenizer.smollm2_vocabulary()
+        except cache.CacheError as error:
+            return say(BAD, str(error))
+    fine = True
+    for file in cache.EVERYTHING:
+        fine &= _verified(cache.folder() / file.name, file.sha256, file.about, BAD)
+    for name in (pretrained.CONVERTED, tokenizer.SMOLLM2_VOCABULARY):
+        path = cache.folder() / name
+        note = path.with_name(name + ".sha256")
+        digest = note.read_text().strip() if note.is_file() else ""
+        fine &= _verified(path, digest, "made from the first file", WARN)
+    return fine
+
+
+def _verified(path, digest: str, about: str, if_absent: str) -> bool:
+    from course_lib import cache
+
+    if not path.is_file():
+        remedy = "python -m course_lib doctor --fetch"
+        return say(if_absent, f"{path.name} is not there ({about})", remedy)
+    size = f"{path.stat().st_size / 1e6:.1f} MB"
+    if cache.sha256(path) == digest:
+        return say(OK, f"{path.name}  {size}, SHA-256 {digest[:8]}…  {about}")
+    path.unlink()
+    remedy = "it was deleted; python -m course_lib doctor --fetch brings it back"
+    return say(BAD, f"{path.name} is damaged (SHA-256 differs)", remedy)
+
+
+def examine(fetch: bool = False) -> bool:
+    """Print all findings; return whether lessons can run."""
+    print(f"Next Token on {platform.platform(terse=True)}, {os.cpu_count()} cores")
+    if not (python() and packages()):
+        return False
+    findings = [computes(), room(), cached(fetch)]
+    print("Lessons can run." if all(findings) else "Lessons can't run yet: see → above.")
+    return all(findings)
+
+
+if __name__ == "__main__":
+    sys.exit(0 if examine("--fetch" in sys.argv[1:]) else 1)

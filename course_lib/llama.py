@@ -1,0 +1,184 @@
+"""The room of the real LLM's family: the Llama architecture, in one sitting.
+
+SmolLM2 is such a model. It differs from GPT-3 in four parts: RMSNorm for LayerNorm,
+rotary positions (RoPE) for learned ones, SwiGLU for GELU, and key and value heads that
+several query heads share. Lesson 11 builds it; lesson 00 looks at it from outside.
+
+B batch, T position, C channels, H heads, D head size, V vocabulary, L layers.
+Sources: Touvron et al. 2023 (Llama); Su et al. 2021 (RoPE); Zhang & Sennrich 2019
+(RMSNorm); Shazeer 2020 (SwiGLU); Ainslie et al. 2023 (grouped queries).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class LlamaConfig:
+    """The numbers that decide a model's shape."""
+
+    vocabulary: int = 49_152  # V
+    context: int = 8_192  # most positions
+    layers: int = 30  # L
+    channels: int = 576  # C
+    query_heads: int = 9  # H
+    key_value_heads: int = 3
+    mlp_channels: int = 1_536
+    rope_base: float = 100_000.0
+
+    @property
+    def head_size(self) -> int:
+        """D: how many channels one head works in."""
+        return self.channels // self.query_heads
+
+
+SMOLLM2_135M = LlamaConfig()
+
+
+class RMSNorm(nn.Module):
+    """Scale every vector to a root mean square of one, then by a learned weight."""
+
+    def __init__(self, channels: int, epsilon: float = 1e-5):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.epsilon = epsilon  # keeps a vector of zeros from dividing by zero
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(…, C) → (…, C)"""
+        scale = torch.rsqrt(x.square().mean(-1, keepdim=True) + self.epsilon)
+        return x * scale * self.weight
+
+
+def rotation(positions: int, head_size: int, base: float, device=None) -> torch.Tensor:
+    """The cosine and sine by which RoPE turns each pair of channels: (2, T, D).
+
+    Pair i of position t turns by t / base^(2i / D) radians (Su et al. 2021, eq. 15).
+    """
+    pair = torch.arange(0, head_size, 2, device=device).float()  # (D/2)
+    position = torch.arange(positions, device=device).float()  # (T)
+    angle = torch.outer(position, base ** (-pair / head_size))  # (T, D/2)
+    angle = torch.cat([angle, angle], dim=-1)  # (T, D)
+    return torch.stack([angle.cos(), angle.sin()])  # (2, T, D)
+
+
+def rotate(x: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:
+    """Turn queries or keys (B, H, T, D) by their positions; turn is rotation(…).
+
+    Channel i and channel i + D/2 are one pair, a point in a plane.
+    """
+    first, second = x.chunk(2, dim=-1)
+    across = torch.cat([-second, first], dim=-1)  # (B, H, T, D)
+    return x * turn[0] + across * turn[1]
+
+
+class Attention(nn.Module):
+    """Attention in which several query heads share one key and one value head."""
+
+    def __init__(self, config: LlamaConfig):
+        super().__init__()
+        self.config = config
+        shared = config.key_value_heads * config.head_size
+        self.query = nn.Linear(config.channels, config.channels, bias=False)
+        self.key = nn.Linear(config.channels, shared, bias=False)
+        self.value = nn.Linear(config.channels, shared, bias=False)
+        self.output = nn.Linear(config.channels, config.channels, bias=False)
+
+    def split(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, T, H·D) → (B, H, T, D)"""
+        return x.unflatten(-1, (-1, self.config.head_size)).transpose(1, 2)
+
+    def forward(self, x: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:
+        """(B, T, C) → (B, T, C)"""
+        query = rotate(self.split(self.query(x)), turn)  # (B, H, T, D)
+        key = rotate(self.split(self.key(x)), turn)  # (B, fewer H, T, D)
+        value = self.split(self.value(x))
+        sharers = self.config.query_heads // self.config.key_value_heads
+        key = key.repeat_interleave(sharers, dim=1)  # (B, H, T, D)
+        value = value.repeat_interleave(sharers, dim=1)
+        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+        return self.output(mixed.transpose(1, 2).flatten(2))  # (B, T, C)
+
+
+class MLP(nn.Module):
+    """SwiGLU: up, opened or closed by a gate, then down."""
+
+    def __init__(self, config: LlamaConfig):
+        super().__init__()
+        self.gate = nn.Linear(config.channels, config.mlp_channels, bias=False)
+        self.up = nn.Linear(config.channels, config.mlp_channels, bias=False)
+        self.down = nn.Linear(config.mlp_channels, config.channels, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, T, C) → (B, T, C)"""
+        return self.down(F.silu(self.gate(x)) * self.up(x))
+
+
+class Block(nn.Module):
+    """One layer: attention, then MLP, each added to the residual stream."""
+
+    def __init__(self, config: LlamaConfig):
+        super().__init__()
+        self.attention_norm = RMSNorm(config.channels)
+        self.attention = Attention(config)
+        self.mlp_norm = RMSNorm(config.channels)
+        self.mlp = MLP(config)
+
+    def forward(self, x: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:
+        """(B, T, C) → (B, T, C)"""
+        x = x + self.attention(self.attention_norm(x), turn)
+        return x + self.mlp(self.mlp_norm(x))
+
+
+class Llama(nn.Module):
+    """The whole model: ids in, logits out."""
+
+    def __init__(self, config: LlamaConfig):
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocabulary, config.channels)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = RMSNorm(config.channels)
+
+    def unembed(self, x: torch.Tensor) -> torch.Tensor:
+        """(…, C) → logits (…, V), with the embedding matrix used a second time."""
+        return F.linear(self.norm(x), self.embedding.weight)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """ids (B, T), int64 → logits (B, T, V) for the token after each position.
+
+        Raises ValueError for no positions, too many, or an id outside the vocabulary.
+        """
+        self.check(ids)
+        x = self.embedding(ids)  # (B, T, C)
+        size, base = self.config.head_size, self.config.rope_base
+        turn = rotation(ids.shape[1], size, base, ids.device).to(x.dtype)  # (2, T, D)
+        for block in self.blocks:
+            x = block(x, turn)
+        return self.unembed(x)  # (B, T, V)
+
+    def check(self, ids: torch.Tensor) -> None:
+        """Raise ValueError, in one sentence, for ids that no model could read."""
+        if ids.dim() != 2 or ids.shape[1] == 0:
+            raise ValueError(
+                f"The ids have shape {tuple(ids.shape)}; the model wants (batch, "
+                "positions) with at least one position, such as torch.tensor([[504]])."
+            )
+        if ids.shape[1] > self.config.context:
+            raise ValueError(
+                f"{ids.shape[1]:,} positions are more than the context length of "
+                f"{self.config.context:,}; keep the last: ids[:, -{self.config.context}:]."
+            )
+        if ids.device != self.embedding.weight.device:
+            raise ValueError(
+                f"The ids are on {ids.device} and the model is on "
+                f"{self.embedding.weight.device}; move the ids: ids.to(device)."
+            )
+        low, high = ids.min().item(), ids.max().item()
+        if low < 0 or high >= self.config.vocabulary:
+            raise ValueError(
+                f"Ids run from 0 to {self.config.vocabulary - 1:,}; these hold "
+                f"{low if low < 0 else high:,}. Were they made by another tokenizer?"
+            )

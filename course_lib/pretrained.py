@@ -1,0 +1,90 @@
+"""The room of real models: take a file from the cache, convert it once, load it.
+
+SmolLM2-135M-Instruct (Hugging Face, Apache-2.0) comes as a GGUF file of 4-bit weights.
+It is turned into plain float32 once and kept as safetensors, which loads in a blink.
+Lesson 00 uses it; lesson 11 opens it.
+"""
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from course_lib import cache, tokenizer
+from course_lib.llama import SMOLLM2_135M, Llama, LlamaConfig
+
+CONVERTED = "smollm2-135m-instruct.f32.safetensors"
+# The GGUF file's names for our tensors.
+NAMES = {
+    "attn_norm": "attention_norm",
+    "attn_q": "attention.query",
+    "attn_k": "attention.key",
+    "attn_v": "attention.value",
+    "attn_output": "attention.output",
+    "ffn_norm": "mlp_norm",
+    "ffn_gate": "mlp.gate",
+    "ffn_up": "mlp.up",
+    "ffn_down": "mlp.down",
+    "token_embd": "embedding",
+    "output_norm": "norm",
+}
+
+
+def smollm2(device: torch.device | str = "cpu") -> tuple[Llama, tokenizer.Encoding]:
+    """The real LLM, in float32, and its tokenizer.
+
+    The first call fetches 93 MB and converts them (about 10 s); later ones take under
+    two seconds. Raises cache.CacheError if there is neither a cache nor a network.
+    """
+    path = converted()
+    try:
+        tensors = load_file(path, device=str(device))
+    except SafetensorError:  # cut short by a full disk or a copy that was stopped
+        path.unlink()
+        tensors = load_file(converted(), device=str(device))
+    with torch.device("meta"):
+        model = Llama(SMOLLM2_135M)  # shapes only: the weights come from the file
+    model.load_state_dict(tensors, assign=True)
+    return model.eval().requires_grad_(False), tokenizer.smollm2()
+
+
+def converted() -> Path:
+    """The path of the converted weights, made from the GGUF file if not there."""
+    path = cache.folder() / CONVERTED
+    with cache.lock(CONVERTED):
+        if not path.is_file():
+            source = cache.fetch(cache.SMOLLM2)
+            cache.write(path, lambda part: save_file(read_gguf(source), part))
+    return path
+
+
+def read_gguf(path: Path, config: LlamaConfig = SMOLLM2_135M) -> dict:
+    """All weights of a Llama GGUF file as float32, under our names."""
+    from gguf import GGUFReader, dequantize  # seldom needed
+
+    tensors = {}
+    for stored in GGUFReader(path).tensors:
+        weight = torch.from_numpy(dequantize(stored.data, stored.tensor_type).copy())
+        *block, part, _ = stored.name.split(".")
+        if part in ("attn_q", "attn_k"):
+            weight = unpermute(weight, config.head_size)
+        where = f"blocks.{block[1]}." if block else ""
+        tensors[f"{where}{NAMES[part]}.weight"] = weight
+    return tensors
+
+
+def unpermute(weight: torch.Tensor, head_size: int) -> torch.Tensor:
+    """Undo GGUF's order of query and key rows: (H·D, C) → (H·D, C).
+
+    GGUF puts the two channels of a rotary pair side by side; llama.py keeps them half
+    a head apart, as the model was trained.
+    """
+    pairs = weight.reshape(-1, head_size // 2, 2, weight.shape[-1])  # (H, D/2, 2, C)
+    return pairs.transpose(1, 2).reshape(weight.shape)
+
+
+def parameters(model: torch.nn.Module) -> int:
+    """How many weights a model has; a tensor used twice counts once."""
+    return sum(weight.numel() for weight in model.parameters())
+

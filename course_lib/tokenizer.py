@@ -1,0 +1,348 @@
+"""The room where text becomes ids and ids become text: byte-level BPE.
+
+Byte-pair encoding starts from single bytes and glues together, again and again, the two
+neighbours seen most often (Sennrich et al. 2016; on bytes: Radford et al. 2019). Here a
+token *is* its bytes, and its rank, the order in which it was made, is its id.
+
+Below are also GPT-2's tokenizer and the real LLM's, run by tiktoken. Built in lesson 01.
+"""
+
+import base64
+import functools
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import regex
+import tiktoken
+from tiktoken.load import data_gym_to_mergeable_bpe_ranks
+
+from course_lib import cache
+
+# How a text is cut into chunks before any merging, so that no token spans two words:
+# English endings, then letters, digits and signs, each with the space before them.
+GPT2_SPLIT = (
+    r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+)
+# The real LLM cuts every digit off by itself first, and with it the spaces before it.
+SMOLLM2_SPLIT = (
+    r"\p{N}|'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?=\p{N})|\s+(?!\S)|\s+"
+)
+SMOLLM2_VOCABULARY = "smollm2.vocabulary"  # its name in the cache
+LONG = 400  # bytes; a chunk beyond this goes the heap's way
+REMEMBERED = 50_000  # different chunks whose ids encode() keeps
+
+
+def to_bytes(text: str) -> bytes:
+    """UTF-8, with "�" for half characters (lone surrogates), which UTF-8 can't hold."""
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return whole.encode("utf-8")
+
+
+def split(text: str, pattern: str = GPT2_SPLIT) -> list[str]:
+    """Cut a text into chunks: split("Hi, you 2") → ["Hi", ",", " you", " 2"]."""
+    return regex.findall(pattern, text)
+
+
+def neighbours(parts: list[bytes]) -> list[tuple[bytes, bytes]]:
+    """Every two parts that stand side by side: [a, b, c] → [(a, b), (b, c)]."""
+    return list(zip(parts, parts[1:], strict=False))
+
+
+def merge(parts: list[bytes], pair: tuple[bytes, bytes]) -> list[bytes]:
+    """Glue a pair together wherever it stands, from left to right.
+
+    merge([b"a", b"a", b"a"], (b"a", b"a")) → [b"aa", b"a"]
+    """
+    left, right = pair
+    merged, i = [], 0
+    while i < len(parts):
+        if parts[i] == left and parts[i + 1 : i + 2] == [right]:
+            merged.append(left + right)
+            i += 2
+        else:
+            merged.append(parts[i])
+            i += 1
+    return merged
+
+
+def train(
+    text: str, vocabulary_size: int, pattern: str = GPT2_SPLIT
+) -> dict[bytes, int]:
+    """Learn a vocabulary from a text: the rank (id) of every token, bytes first.
+
+    At each step the pair seen most often becomes a token; of equals, the one that sorts
+    first. Each different chunk is kept once with its count, and after a merge only the
+    chunks that held the pair are counted again. Stops early if nothing is left to
+    merge. Raises ValueError if vocabulary_size is below 256.
+    """
+    if vocabulary_size < 256:
+        raise ValueError(
+            f"A vocabulary of {vocabulary_size} is too small: the 256 bytes come first."
+        )
+    ranks = {bytes([byte]): byte for byte in range(256)}
+    chunks = Counter(to_bytes(chunk) for chunk in split(text, pattern))
+    times = list(chunks.values())  # how often each chunk occurs
+    words = [[bytes([byte]) for byte in chunk] for chunk in chunks]
+    counts, homes = count_pairs(words, times)
+    queue = [(-count, pair) for pair, count in counts.items()]
+    heapq.heapify(queue)  # the most frequent pair is always in front
+    while queue and len(ranks) < vocabulary_size:
+        count, pair = heapq.heappop(queue)
+        if count == 0 or counts[pair] != -count:
+            continue  # an old entry: this pair has been counted again since
+        ranks.setdefault(pair[0] + pair[1], len(ranks))
+        changes = Counter()
+        for home in homes.pop(pair):
+            for old in neighbours(words[home]):
+                changes[old] -= times[home]
+            words[home] = merge(words[home], pair)
+            for new in neighbours(words[home]):
+                changes[new] += times[home]
+                homes[new].add(home)
+        for changed, change in changes.items():
+            if change:
+                counts[changed] += change
+                heapq.heappush(queue, (-counts[changed], changed))
+    return ranks
+
+
+def count_pairs(words: list[list[bytes]], times: list[int]) -> tuple[Counter, dict]:
+    """How often each pair stands in the words, and in which words it has its homes."""
+    counts, homes = Counter(), defaultdict(set)
+    for home, word in enumerate(words):
+        for pair in neighbours(word):
+            counts[pair] += times[home]
+            homes[pair].add(home)
+    return counts, homes
+
+
+def encode_chunk(chunk: bytes, ranks: dict[bytes, int]) -> list[int]:
+    """Byte-pair encode one chunk: merge the lowest rank first, until no pair is left.
+
+    The order is the order of training, so text is cut the way the vocabulary grew.
+    """
+    parts = [bytes([byte]) for byte in chunk]
+    while len(parts) > 1:
+        joined = [left + right for left, right in neighbours(parts)]
+        best = min(joined, key=lambda token: ranks.get(token, len(ranks)))
+        if best not in ranks:
+            break
+        i = joined.index(best)
+        parts[i : i + 2] = [best]
+    return [ranks[part] for part in parts]
+
+
+def encode(text: str, ranks: dict[bytes, int], pattern: str = GPT2_SPLIT) -> list[int]:
+    """Text → ids, chunk by chunk: the plain way. Tokenizer gives the same, faster."""
+    ids = []
+    for chunk in split(text, pattern):
+        ids += encode_chunk(to_bytes(chunk), ranks)
+    return ids
+
+
+def tokens_per_character(encode: Callable[[str], list[int]], text: str) -> float:
+    """What a text costs: how many tokens a tokenizer spends on each character."""
+    return len(encode(text)) / len(text)
+
+
+def encode_long_chunk(chunk: bytes, ranks: dict[bytes, int]) -> list[int]:
+    """The same ids as encode_chunk, in n log n steps instead of n²: for 100 kB of "aaa…".
+
+    A heap holds every possible merge by rank and place; parts are a linked list.
+    """
+    size = {i: 1 for i in range(len(chunk))}  # bytes of the part that starts at i
+    before = {i: i - 1 for i in size}
+
+    def after(i):
+        return i + size[i]
+
+    def candidate(i):
+        if i in size and after(i) in size:
+            token = chunk[i : after(after(i))]
+            if token in ranks:
+                heapq.heappush(queue, (ranks[token], i, len(token)))
+
+    queue = []
+    for i in range(len(chunk) - 1):
+        candidate(i)
+    while queue:
+        _, i, length = heapq.heappop(queue)
+        if i not in size or after(i) not in size:
+            continue
+        second = after(i)
+        if size[i] + size[second] != length:
+            continue  # an old entry: one of the two has grown since
+        size[i] += size.pop(second)
+        if after(i) in size:
+            before[after(i)] = i
+        candidate(before[i])
+        candidate(i)
+    return [ranks[chunk[i : after(i)]] for i in sorted(size)]
+
+
+def decode(ids: list[int], tokens: dict[int, bytes]) -> str:
+    """Ids → text: join the bytes of all tokens, then read them as UTF-8.
+
+    A character may be spread over several tokens, so the bytes must be joined first.
+    Bytes that are no character become "�". Raises ValueError for an unknown id.
+    """
+    unknown = [id for id in ids if id not in tokens]
+    if unknown:
+        raise ValueError(
+            f"Id {unknown[0]} is not in this vocabulary of {len(tokens):,} tokens. "
+            "Was it made by another tokenizer?"
+        )
+    return b"".join(tokens[id] for id in ids).decode("utf-8", errors="replace")
+
+
+class Tokenizer:
+    """Byte-level BPE with a given vocabulary: text ↔ ids.
+
+    ranks: bytes of a token → its id. special_tokens: text → id; found in a text only
+    if the caller allows them, so that nobody can smuggle one in by typing it.
+    """
+
+    def __init__(
+        self,
+        ranks: dict[bytes, int],
+        pattern: str = GPT2_SPLIT,
+        special_tokens: dict[str, int] | None = None,
+    ):
+        self.ranks, self.pattern = ranks, pattern
+        self.special_tokens = special_tokens or {}
+        self.tokens = {id: token for token, id in ranks.items()}
+        for token, id in self.special_tokens.items():
+            self.tokens[id] = token.encode()
+        self.remembered = {}  # chunk → ids, for the chunks seen so far
+
+    def encode(self, text: str, allowed_special: Iterable[str] = ()) -> list[int]:
+        """Text → ids. Special tokens are plain text unless named in allowed_special."""
+        allowed = [token for token in self.special_tokens if token in allowed_special]
+        if not allowed:
+            return self.encode_ordinary(text)
+        ids = []
+        for piece in regex.split("(" + "|".join(map(regex.escape, allowed)) + ")", text):
+            if piece in allowed:
+                ids.append(self.special_tokens[piece])
+            else:
+                ids += self.encode_ordinary(piece)
+        return ids
+
+    def encode_ordinary(self, text: str) -> list[int]:
+        """Text → ids, with no special tokens."""
+        ids = []
+        for chunk in split(text, self.pattern):
+            known = self.remembered.get(chunk)
+            ids += self.encode_new(chunk) if known is None else known
+        return ids
+
+    def encode_new(self, chunk: str) -> list[int]:
+        """Encode a chunk not met before, and remember it."""
+        raw = to_bytes(chunk)
+        if len(raw) > LONG:
+            return encode_long_chunk(raw, self.ranks)
+        if len(self.remembered) >= REMEMBERED:
+            self.remembered.clear()
+        self.remembered[chunk] = encode_chunk(raw, self.ranks)
+        return self.remembered[chunk]
+
+    def decode(self, ids: list[int]) -> str:
+        """Ids → text, with "�" where the bytes of a cut-off character remain."""
+        return decode(ids, self.tokens)
+
+
+class Encoding(tiktoken.Encoding):
+    """tiktoken's fast encoder, with this course's two rules.
+
+    Special tokens in a text are plain text unless allowed (tiktoken raises instead),
+    and characters whose bytes the vocabulary lacks become "�" (tiktoken crashes).
+    """
+
+    unknown_characters = None  # a compiled pattern, where the vocabulary has gaps
+
+    def encode(self, text: str, *, allowed_special=(), disallowed_special=()):
+        """Text → list of ids; allowed_special is a set of special tokens, or "all"."""
+        if self.unknown_characters:
+            text = self.unknown_characters.sub("�", text)
+        return super().encode(
+            text,
+            allowed_special=allowed_special or set(),
+            disallowed_special=disallowed_special,
+        )
+
+    def encode_ordinary(self, text: str) -> list[int]:
+        """Text → list of ids, with no special tokens."""
+        return self.encode(text)
+
+
+def gpt2() -> Encoding:
+    """GPT-2's and GPT-3's tokenizer: 256 bytes + 50,000 merges + 1 special = 50,257.
+
+    From the two files that OpenAI published, without tiktoken's download.
+    Raises cache.CacheError.
+    """
+    ranks = data_gym_to_mergeable_bpe_ranks(
+        vocab_bpe_file=str(cache.fetch(cache.GPT2_MERGES)),
+        encoder_json_file=str(cache.fetch(cache.GPT2_IDS)),
+    )
+    return Encoding(
+        "gpt2",
+        pat_str=GPT2_SPLIT,
+        mergeable_ranks=ranks,
+        special_tokens={"<|endoftext|>": 50_256},
+        explicit_n_vocab=50_257,
+    )
+
+
+def smollm2() -> Encoding:
+    """The real LLM's tokenizer: 17 special tokens, then 49,135 that merges made.
+
+    Its vocabulary lacks 21 bytes: 13 that UTF-8 never uses, six control characters and
+    the first bytes of planes 4 to 11, where no characters are. Raises cache.CacheError.
+    """
+    lines = smollm2_vocabulary().read_text().splitlines()
+    names = {base64.b64decode(line): id for id, line in enumerate(lines)}
+    ranks = {token: id for token, id in names.items() if id >= 17}
+    encoding = Encoding(
+        "smollm2",
+        pat_str=SMOLLM2_SPLIT,
+        mergeable_ranks=ranks,
+        special_tokens={t.decode(): id for t, id in names.items() if id < 17},
+    )
+    gaps = "".join(map(chr, sorted(b for b in range(128) if bytes([b]) not in ranks)))
+    encoding.unknown_characters = regex.compile(f"[{gaps}\U00040000-\U000bffff]")
+    return encoding
+
+
+def smollm2_vocabulary() -> Path:
+    """A file with the real LLM's tokens, one a line in base64, made from the GGUF."""
+    path = cache.folder() / SMOLLM2_VOCABULARY
+    with cache.lock(path.name):
+        if not path.is_file():
+            from gguf import GGUFReader  # slow to read the lists: once is enough
+
+            fields = GGUFReader(cache.fetch(cache.SMOLLM2)).fields
+            tokens = fields["tokenizer.ggml.tokens"].contents()
+            raw = [token.encode() for token in tokens[:17]]
+            raw += [bytes(map(byte_of, token)) for token in tokens[17:]]
+            text = "\n".join(base64.b64encode(token).decode() for token in raw)
+            cache.write(path, lambda part: part.write_text(text))
+    return path
+
+
+@functools.cache
+def byte_of(character: str) -> int:
+    """The byte behind a character of GPT-2's visible alphabet: "A" → 65, "Ġ" → 32.
+
+    Its files print each byte as one visible character: those that are visible stand for
+    themselves, the other 68, in order, for the characters from number 256 on.
+    """
+    visible = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    hidden = [byte for byte in range(256) if byte not in visible]
+    code = ord(character)
+    return code if code < 256 else hidden[code - 256]

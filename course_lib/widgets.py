@@ -1,0 +1,130 @@
+"""The room of widgets: each moves a picture that figures.py draws.
+
+A widget is shown with its picture beside it, so that a page which can't run code shows
+the picture. Only core ipywidgets (7.7 and later), no JavaScript of ours, no network.
+"""
+
+from collections.abc import Callable
+
+import ipywidgets
+from IPython.display import Markdown, display
+from matplotlib.axes import Axes
+
+from course_lib import figures, sampling, tokenizer
+
+WIDE = ipywidgets.Layout(width="100%", max_width="800px")
+LONGEST = 2_000  # characters of a typed text that are read; the rest waits
+
+
+def show(axis: Axes, caption: str, widget: ipywidgets.DOMWidget | None = None) -> None:
+    """Display a picture and its caption; with a widget, the widget where it can live.
+
+    The caption is visible text, and also stored as the picture's alternative text.
+    """
+    data = {"image/png": figures.png(axis), "text/plain": caption}
+    if widget is not None:
+        view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
+        data["application/vnd.jupyter.widget-view+json"] = view
+    size = axis.figure.get_size_inches() * 96
+    look = {"width": int(size[0]), "height": int(size[1]), "alt": caption}
+    display(data, metadata={"image/png": look}, raw=True)
+    display(Markdown(f"*{caption}*"))
+
+
+def picture(axis: Axes) -> ipywidgets.Image:
+    """A picture that a widget can change."""
+    image = ipywidgets.Image(value=figures.png(axis), format="png")
+    image.layout = ipywidgets.Layout(width=f"{axis.figure.get_figwidth() * 96:.0f}px")
+    image.layout.max_width = "100%"
+    return image
+
+
+def next_token_explorer(
+    model: Callable, encoding, text: str, choices: int = 10
+) -> tuple[Axes, ipywidgets.VBox]:
+    """Type a text, see the next token's probabilities, click one to append it.
+
+    encoding is a tiktoken.Encoding. Returns the picture for `text` and the widget.
+    """
+    box = ipywidgets.Text(value=text, description="Text", continuous_update=False)
+    heat = ipywidgets.FloatSlider(
+        value=1.0, min=0.1, max=2.0, step=0.1, description="Temperature"
+    )
+    box.layout, heat.layout = WIDE, ipywidgets.Layout(width="400px")
+    buttons = [ipywidgets.Button() for _ in range(choices)]
+    note = ipywidgets.HTML()
+    tokens = [""] * choices
+    last = {}  # the text that was read last: moving the slider need not read it again
+
+    def draw() -> Axes:
+        ids = encoding.encode(box.value[-LONGEST:])
+        if not ids:
+            note.value = "Type at least one letter."
+            ids = encoding.encode("<|endoftext|>", allowed_special="all")
+        else:
+            more = len(box.value) > LONGEST
+            note.value = f"{len(ids)} tokens read" + (
+                f": the last {LONGEST:,} characters." if more else "."
+            )
+        if last.get("ids") != ids:
+            last["ids"] = ids
+            last["p"] = sampling.next_token_probabilities(model, ids)
+        p = (last["p"].log() / heat.value).softmax(0)  # same as dividing the logits
+        top = p.topk(choices)
+        pieces = [encoding.decode_single_token_bytes(int(id)) for id in top.indices]
+        tokens[:] = [piece.decode("utf-8", errors="replace") for piece in pieces]
+        for button, piece, chance in zip(buttons, pieces, top.values, strict=True):
+            button.description = figures.visible(piece)
+            button.tooltip = f"append this token (probability {chance:.3f})"
+        ending = box.value[-40:].replace("\n", " ")
+        title = f"What comes after “…{ending}”?" if len(box.value) > 40 else ""
+        title = title or f"What comes after “{ending}”?"
+        return figures.next_token_bars(pieces, top.values.tolist(), title)
+
+    axis = draw()
+    image = picture(axis)
+
+    def update(_) -> None:
+        image.value = figures.png(draw())
+
+    def append(button) -> None:
+        box.value += tokens[buttons.index(button)]
+
+    box.observe(update, "value")
+    heat.observe(update, "value")
+    for button in buttons:
+        button.layout = ipywidgets.Layout(width="auto")
+        button.on_click(append)
+    row = ipywidgets.HBox(buttons, layout=ipywidgets.Layout(flex_flow="row wrap"))
+    return axis, ipywidgets.VBox([box, heat, image, row, note])
+
+
+def token_explorer(
+    encodings: dict[str, object], text: str
+) -> tuple[Axes, ipywidgets.VBox]:
+    """Type a text, see how each of some tokenizers cuts it.
+
+    encodings: name → tiktoken.Encoding. Returns the picture for `text` and the widget.
+    """
+    box = ipywidgets.Textarea(value=text, description="Text", rows=3, layout=WIDE)
+    note = ipywidgets.HTML()
+
+    def draw() -> Axes:
+        typed, rows, labels = box.value[:LONGEST], [], []
+        for name, encoding in encodings.items():
+            ids = encoding.encode(typed)
+            rows.append([encoding.decode_single_token_bytes(id) for id in ids])
+            labels.append(f"{name}: {len(ids):,} tokens")
+        count = f"{len(typed):,} characters, {len(tokenizer.to_bytes(typed)):,} bytes"
+        left = len(box.value) - len(typed)
+        note.value = count + (f"; the last {left:,} characters are not shown" if left else "")
+        return figures.token_strip(rows, labels, f"{count}")
+
+    axis = draw()
+    image = picture(axis)
+
+    def update(_) -> None:
+        image.value = figures.png(draw())
+
+    box.observe(update, "value")
+    return axis, ipywidgets.VBox([box, image, note])
