@@ -14,6 +14,7 @@ import sys
 from course_lib import environment
 from course_lib.environment import Problem, python_of
 
+
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="python -m course_lib",
@@ -65,8 +66,12 @@ def lab(args) -> int:
     words = [python, "-m", "jupyterlab", first, f"--port={args.port}"]
     if args.no_browser:
         words.append("--no-browser")
-    print("Opening JupyterLab on lesson 00. To stop it: Ctrl-C here, twice.", flush=True)
-    return subprocess.run([str(word) for word in words], cwd=environment.ROOT).returncode
+    print(
+        "Opening JupyterLab on lesson 00. To stop it: Ctrl-C here, twice.", flush=True
+    )
+    return subprocess.run(
+        [str(word) for word in words], cwd=environment.ROOT
+    ).returncode
 
 
 def test(args) -> int:
@@ -89,7 +94,9 @@ def inside(module: str, arguments: list[str]) -> int:
     venv = python_of(environment.VENV)
     here = not environment.missing(("torch", "numpy", "gguf", "nbformat"))
     python = sys.executable if here or not environment.works(venv) else str(venv)
-    return subprocess.run([python, "-m", module, *arguments], cwd=environment.ROOT).returncode
+    return subprocess.run(
+        [python, "-m", module, *arguments], cwd=environment.ROOT
+    ).returncode
 
 
 def main(arguments: list[str] | None = None) -> int:

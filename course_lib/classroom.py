@@ -299,11 +299,13 @@ def want_equal(value: Any, wanted: Any, what: str) -> None:
     """Demand an exact value of exactly the right type, inside lists and tuples too."""
     want_type(value, type(wanted), what)
     if isinstance(wanted, list | tuple):
-        for i, (one, right) in enumerate(zip(value, wanted, strict=False)):
+        for i, (one, right) in enumerate(zip(value, wanted)):
             if type(one) is not type(right) or one != right:
                 raise Mistake(f"{what}: entry {i} is {one!r}; it should be {right!r}.")
         if len(value) != len(wanted):
-            raise Mistake(f"{what} has {len(value)} entries; it should have {len(wanted)}.")
+            raise Mistake(
+                f"{what} has {len(value)} entries; it should have {len(wanted)}."
+            )
     elif value != wanted:
         raise Mistake(f"{what} is {value!r}; it should be {wanted!r}.")
 

@@ -5,6 +5,7 @@ No other file names a kind of device. Built in lesson 00.
 
 import os
 import platform
+from collections.abc import Callable
 
 import torch
 
@@ -72,6 +73,14 @@ def self_test(device: torch.device) -> float:
     """
     truth = _small_model(torch.device("cpu"), torch.float64)
     return (_small_model(device, torch.float32) - truth).abs().max().item()
+
+
+def where(model: Callable) -> torch.device:
+    """The device of a model's weights; the CPU for a function that has none."""
+    if isinstance(model, torch.nn.Module):
+        for weight in model.parameters():
+            return weight.device
+    return torch.device("cpu")
 
 
 def describe(device: torch.device) -> str:

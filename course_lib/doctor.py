@@ -41,7 +41,9 @@ def packages() -> bool:
     pins = tested_set()
     absent = environment.missing(tuple(pins))
     if absent:
-        return say(BAD, f"not installed: {', '.join(absent)}", "python -m course_lib lab")
+        return say(
+            BAD, f"not installed: {', '.join(absent)}", "python -m course_lib lab"
+        )
     other = [n for n, pin in pins.items() if version(n).split("+")[0] != pin]
     if other:
         told = ", ".join(f"{n} {version(n)} (tested: {pins[n]})" for n in other)
@@ -76,7 +78,9 @@ def room() -> bool:
     fine = say(
         OK if memory >= MEMORY_GB else WARN,
         f"{memory:.1f} GB of memory free",
-        "" if memory >= MEMORY_GB else f"close other programs: lessons use {MEMORY_GB} GB",
+        ""
+        if memory >= MEMORY_GB
+        else f"close other programs: lessons use {MEMORY_GB} GB",
     )
     enough = disk >= DISK_GB or all(
         (cache.folder() / file.name).is_file() for file in cache.EVERYTHING
@@ -129,7 +133,9 @@ def examine(fetch: bool = False) -> bool:
     if not (python() and packages()):
         return False
     findings = [computes(), room(), cached(fetch)]
-    print("Lessons can run." if all(findings) else "Lessons can't run yet: see → above.")
+    print(
+        "Lessons can run." if all(findings) else "Lessons can't run yet: see → above."
+    )
     return all(findings)
 
 

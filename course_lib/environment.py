@@ -120,7 +120,9 @@ def works(python: Path) -> bool:
     """Whether that interpreter starts and has pip."""
     try:
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        return subprocess.run([python, "-m", "pip", "--version"], **quiet).returncode == 0
+        return (
+            subprocess.run([python, "-m", "pip", "--version"], **quiet).returncode == 0
+        )
     except OSError:
         return False
 

@@ -161,7 +161,7 @@ def token_strip(
     axis = blank(card(8.0, 0.42 + (0.3 if title else 0) + 0.31 * (line + top), title))
     axis.set_xlim(-0.3, columns + 0.3)
     axis.set_ylim(line - 0.35, -0.55 - top)
-    for place, label in zip(marks, labels, strict=False):
+    for place, label in zip(marks, labels):
         axis.text(-0.2, place - 0.72, label, color=MUTED, fontsize=9, va="center")
     for column, y, text, order, shade in placed:
         if order is not None:
@@ -223,9 +223,8 @@ def curves(
     if reference is not None:
         level, name = reference
         axis.axhline(level, color=MUTED, linewidth=1, linestyle=(0, (2, 3)))
-        where = (0.01, level)
-        spot = axis.get_yaxis_transform()
-        axis.annotate(name, where, xycoords=spot, color=MUTED, va="bottom", fontsize=9)
+        spot = {"xycoords": axis.get_yaxis_transform(), "ha": "right", "va": "bottom"}
+        axis.annotate(name, (0.99, level), color=MUTED, fontsize=9, **spot)
     if log:
         axis.set_xscale("log", base=2)
         axis.set_xticks(x, [f"{value:,}" for value in x])
@@ -267,44 +266,81 @@ def flow(
     boxes: dict[str, tuple],
     arrows: Sequence[tuple[str, str]],
     title: str = "",
-    size: tuple[float, float] = (8.0, 2.6),
+    height: float = 2.6,
+    width: float = 0.8,
 ) -> Axes:
     """Boxes joined by arrows, on a grid of whole numbers.
 
-    boxes: name → (x, y, text, colour); a box may add a fifth entry, a small second
-    line. arrows: pairs of names; an arrow between rows bends.
+    boxes: name → (x, y, text, colour, small second line). arrows: pairs of names.
+    width: of a box, where 1 is the distance between two columns.
     """
-    axis = blank(card(*size, title))
-    axis.set_aspect("auto")
-    for x, y, text, colour, *more in boxes.values():
-        shape = FancyBboxPatch(
-            (x - 0.4, y - 0.28),
-            0.8,
-            0.56,
-            boxstyle="round,pad=0.02,rounding_size=0.08",
-            facecolor=EMPTY,
-            edgecolor=colour,
-            linewidth=1.6,
-        )
-        axis.add_patch(shape)
-        lift = 0.09 if more else 0
-        style = {"ha": "center", "va": "center"}
-        axis.text(x, y + lift, text, color=TEXT, fontsize=9.5, **style)
-        if more:
-            axis.text(x, y - 0.14, more[0], color=MUTED, fontsize=7.6, **style)
+    axis = blank(card(8.0, height, title))
+    half, tall = width / 2, 0.29
+    for x, y, text, colour, small in boxes.values():
+        style = {"boxstyle": "round,pad=0,rounding_size=0.08", "facecolor": EMPTY}
+        style |= {"edgecolor": colour, "linewidth": 1.6}
+        corner = (x - half, y - tall)
+        axis.add_patch(FancyBboxPatch(corner, width, 2 * tall, **style))
+        centre = {"ha": "center", "va": "center"}
+        lift = 0.1 if small else 0
+        axis.text(x, y + lift, text, color=TEXT, fontsize=9.5, **centre)
+        axis.text(x, y - 0.14, small, color=MUTED, fontsize=8, **centre)
     for start, end in arrows:
         (x0, y0), (x1, y1) = boxes[start][:2], boxes[end][:2]
-        flat = abs(y0 - y1) < 0.1
-        a = (x0 + 0.43 * np.sign(x1 - x0), y0) if flat else (x0, y0 + 0.31 * np.sign(y1 - y0))
-        b = (x1 - 0.43 * np.sign(x1 - x0), y1) if flat else (x1, y1 - 0.31 * np.sign(y1 - y0))
-        bend = "arc3" if flat or x0 == x1 else "arc3,rad=0.0"
+        reach = (half, 0) if y0 == y1 else (0, tall)
+        step = np.array([np.sign(x1 - x0), np.sign(y1 - y0)]) * (np.array(reach) + 0.01)
+        ends = (np.array([x0, y0]) + step, np.array([x1, y1]) - step)
         line = {"color": MUTED, "linewidth": 1.4, "mutation_scale": 12}
-        axis.add_patch(FancyArrowPatch(a, b, arrowstyle="-|>", connectionstyle=bend, **line))
-    xs = [box[0] for box in boxes.values()]
-    ys = [box[1] for box in boxes.values()]
-    axis.set_xlim(min(xs) - 0.5, max(xs) + 0.5)
-    axis.set_ylim(min(ys) - 0.42, max(ys) + 0.42)
+        line |= {"shrinkA": 0, "shrinkB": 0}
+        axis.add_patch(FancyArrowPatch(*ends, arrowstyle="-|>", **line))
+    xs, ys = zip(*(box[:2] for box in boxes.values()))
+    axis.set_xlim(min(xs) - half - 0.02, max(xs) + half + 0.02)
+    axis.set_ylim(min(ys) - 0.36, max(ys) + 0.36)
     return axis
+
+
+def the_loop() -> Axes:
+    """How a language model writes: predict, choose, append, repeat."""
+    boxes = {
+        "text": (0, 1, "text so far", TEXT, ""),
+        "model": (1, 1, "model", MLP, "reads all of it"),
+        "chances": (2, 1, "probabilities", KEY, "one for each token"),
+        "choose": (2, 0, "choose one", QUERY, "greedy, or by chance"),
+        "append": (0, 0, "append it", EXTRA, ""),
+    }
+    names = [*boxes, "text"]
+    title = "A language model writes by guessing the next token, over and over"
+    return flow(boxes, list(zip(names, names[1:])), title)
+
+
+COURSE = {  # lesson → place, words; the top row is what happens to a text
+    "01": (1, 2, "tokens"),
+    "02": (2, 2, "embeddings"),
+    "03": (3, 2, "attention"),
+    "04": (4, 2, "MLP"),
+    "05": (5, 2, "transformer"),
+    "00": (6, 2, "next token"),
+    "06": (0.5, 1, "counting"),
+    "07": (1.6, 1, "backprop"),
+    "08": (2.7, 1, "training"),
+    "09": (3.8, 1, "sampling"),
+    "10": (4.9, 1, "scaling"),
+    "11": (1.0, 0, "modern LLMs"),
+    "12": (2.1, 0, "assistant"),
+    "13": (3.2, 0, "inside"),
+    "14": (4.3, 0, "many GPUs"),
+    "15": (5.4, 0, "beyond text"),
+}
+
+
+def course_map(here: str) -> Axes:
+    """The sixteen lessons; `here`, such as "01", is the bright one."""
+    boxes = {"text": (0, 2, "text", MUTED, "")}
+    for lesson, (x, y, words) in COURSE.items():
+        boxes[lesson] = (x, y, words, QUERY if lesson == here else MUTED, lesson)
+    row = ["text", "01", "02", "03", "04", "05", "00"]
+    title = "Sixteen lessons: the machine, how it learns, what people do with it"
+    return flow(boxes, list(zip(row, row[1:])), title, 3.4, 0.84)
 
 
 def patches(image: np.ndarray, size: int, title: str = "") -> Axes:

@@ -87,4 +87,3 @@ def unpermute(weight: torch.Tensor, head_size: int) -> torch.Tensor:
 def parameters(model: torch.nn.Module) -> int:
     """How many weights a model has; a tensor used twice counts once."""
     return sum(weight.numel() for weight in model.parameters())
-

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 
 import torch
 
+from course_lib import device
+
 
 def next_token_probabilities(
     model: Callable, ids: list[int], temperature: float = 1.0
@@ -24,16 +26,8 @@ def next_token_probabilities(
     if not 0 < temperature < float("inf"):
         raise ValueError(f"The temperature is {temperature}; give a number above 0.")
     with torch.no_grad():
-        logits = model(torch.tensor([ids], device=device_of(model)))  # (1, T, V)
+        logits = model(torch.tensor([ids], device=device.where(model)))  # (1, T, V)
     return torch.softmax(logits[0, -1].float() / temperature, dim=-1).cpu()
-
-
-def device_of(model: Callable) -> torch.device:
-    """Where a model's weights are; the CPU for a function that has none."""
-    if isinstance(model, torch.nn.Module):
-        for weight in model.parameters():
-            return weight.device
-    return torch.device("cpu")
 
 
 def greedy(probabilities: torch.Tensor) -> int:
@@ -73,7 +67,9 @@ def log_probability(model: Callable, ids: list[int]) -> float:
     A product of so many small numbers would round to zero; a sum of logarithms can't.
     """
     with torch.no_grad():
-        logits = model(torch.tensor([ids], device=device_of(model)))[0].cpu()  # (T, V)
+        logits = model(torch.tensor([ids], device=device.where(model)))[
+            0
+        ].cpu()  # (T, V)
     log_p = torch.log_softmax(logits.float(), dim=-1)  # (T, V)
     return sum(float(log_p[t - 1, ids[t]]) for t in range(1, len(ids)))
 

@@ -22,9 +22,7 @@ from course_lib import cache
 
 # How a text is cut into chunks before any merging, so that no token spans two words:
 # English endings, then letters, digits and signs, each with the space before them.
-GPT2_SPLIT = (
-    r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-)
+GPT2_SPLIT = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 # The real LLM cuts every digit off by itself first, and with it the spaces before it.
 SMOLLM2_SPLIT = (
     r"\p{N}|'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?=\p{N})|\s+(?!\S)|\s+"
@@ -50,7 +48,7 @@ def split(text: str, pattern: str = GPT2_SPLIT) -> list[str]:
 
 def neighbours(parts: list[bytes]) -> list[tuple[bytes, bytes]]:
     """Every two parts that stand side by side: [a, b, c] → [(a, b), (b, c)]."""
-    return list(zip(parts, parts[1:], strict=False))
+    return list(zip(parts, parts[1:]))
 
 
 def merge(parts: list[bytes], pair: tuple[bytes, bytes]) -> list[bytes]:
@@ -81,9 +79,7 @@ def train(
     merge. Raises ValueError if vocabulary_size is below 256.
     """
     if vocabulary_size < 256:
-        raise ValueError(
-            f"A vocabulary of {vocabulary_size} is too small: the 256 bytes come first."
-        )
+        raise ValueError(f"{vocabulary_size} tokens? The 256 bytes come first.")
     ranks = {bytes([byte]): byte for byte in range(256)}
     chunks = Counter(to_bytes(chunk) for chunk in split(text, pattern))
     times = list(chunks.values())  # how often each chunk occurs
@@ -96,15 +92,7 @@ def train(
         if count == 0 or counts[pair] != -count:
             continue  # an old entry: this pair has been counted again since
         ranks.setdefault(pair[0] + pair[1], len(ranks))
-        changes = Counter()
-        for home in homes.pop(pair):
-            for old in neighbours(words[home]):
-                changes[old] -= times[home]
-            words[home] = merge(words[home], pair)
-            for new in neighbours(words[home]):
-                changes[new] += times[home]
-                homes[new].add(home)
-        for changed, change in changes.items():
+        for changed, change in merge_at_home(words, times, homes, pair).items():
             if change:
                 counts[changed] += change
                 heapq.heappush(queue, (-counts[changed], changed))
@@ -119,6 +107,24 @@ def count_pairs(words: list[list[bytes]], times: list[int]) -> tuple[Counter, di
             counts[pair] += times[home]
             homes[pair].add(home)
     return counts, homes
+
+
+def merge_at_home(
+    words: list[list[bytes]],
+    times: list[int],
+    homes: dict[tuple[bytes, bytes], set[int]],
+    pair: tuple[bytes, bytes],
+) -> Counter:
+    """Merge a pair in the words that hold it; return how all pair counts change."""
+    changes = Counter()
+    for home in homes.pop(pair):
+        for old in neighbours(words[home]):
+            changes[old] -= times[home]
+        words[home] = merge(words[home], pair)
+        for new in neighbours(words[home]):
+            changes[new] += times[home]
+            homes[new].add(home)
+    return changes
 
 
 def encode_chunk(chunk: bytes, ranks: dict[bytes, int]) -> list[int]:
@@ -226,7 +232,9 @@ class Tokenizer:
         if not allowed:
             return self.encode_ordinary(text)
         ids = []
-        for piece in regex.split("(" + "|".join(map(regex.escape, allowed)) + ")", text):
+        for piece in regex.split(
+            "(" + "|".join(map(regex.escape, allowed)) + ")", text
+        ):
             if piece in allowed:
                 ids.append(self.special_tokens[piece])
             else:
@@ -280,20 +288,26 @@ class Encoding(tiktoken.Encoding):
         return self.encode(text)
 
 
-def gpt2() -> Encoding:
-    """GPT-2's and GPT-3's tokenizer: 256 bytes + 50,000 merges + 1 special = 50,257.
+def gpt2_ranks() -> dict[bytes, int]:
+    """The 50,256 ranks of GPT-2, from the two files that OpenAI published.
 
-    From the two files that OpenAI published, without tiktoken's download.
-    Raises cache.CacheError.
+    tiktoken reads them too, but only after a download. Raises cache.CacheError.
     """
-    ranks = data_gym_to_mergeable_bpe_ranks(
+    return data_gym_to_mergeable_bpe_ranks(
         vocab_bpe_file=str(cache.fetch(cache.GPT2_MERGES)),
         encoder_json_file=str(cache.fetch(cache.GPT2_IDS)),
     )
+
+
+def gpt2() -> Encoding:
+    """GPT-2's and GPT-3's tokenizer: 256 bytes + 50,000 merges + 1 special = 50,257.
+
+    Raises cache.CacheError.
+    """
     return Encoding(
         "gpt2",
         pat_str=GPT2_SPLIT,
-        mergeable_ranks=ranks,
+        mergeable_ranks=gpt2_ranks(),
         special_tokens={"<|endoftext|>": 50_256},
         explicit_n_vocab=50_257,
     )

@@ -117,7 +117,9 @@ def token_explorer(
             labels.append(f"{name}: {len(ids):,} tokens")
         count = f"{len(typed):,} characters, {len(tokenizer.to_bytes(typed)):,} bytes"
         left = len(box.value) - len(typed)
-        note.value = count + (f"; the last {left:,} characters are not shown" if left else "")
+        note.value = count + (
+            f"; the last {left:,} characters are not shown" if left else ""
+        )
         return figures.token_strip(rows, labels, f"{count}")
 
     axis = draw()

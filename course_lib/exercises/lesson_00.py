@@ -46,7 +46,9 @@ def draws_follow_probabilities(sample, generator):
     if near(shares, p):
         return
     if near(shares, torch.full((SIZE,), 1 / SIZE)):
-        raise Mistake("It draws all tokens equally often: it ignores the probabilities.")
+        raise Mistake(
+            "It draws all tokens equally often: it ignores the probabilities."
+        )
     if near(shares, p.sort(descending=True).values) or near(shares, p.sort().values):
         raise Mistake(
             "It gives a token's place in the sorted list, not its id: sorting loses ids."
@@ -160,7 +162,9 @@ SAMPLE = Exercise(
     wrong=(
         Wrong("greedy", wrong_greedy, "that is greedy"),
         Wrong("uniform", wrong_uniform, "ignores the probabilities"),
-        Wrong("a generator of its own", wrong_own_chance, "The same seed drew different"),
+        Wrong(
+            "a generator of its own", wrong_own_chance, "The same seed drew different"
+        ),
         Wrong("place in the sorted list", wrong_sorted_place, "sorting loses ids"),
         Wrong("one too far", wrong_one_too_far, "off by one"),
         Wrong("a tensor", wrong_tensor, "is a Tensor; it should be an int"),
@@ -190,7 +194,9 @@ def counts_distinct_runs(distinct, generator):
         if math.isclose(value, len(set(apart)) / len(apart)):
             raise Mistake("The runs overlap: one starts at every token, not every n.")
         if math.isclose(value, len(different) / 30):
-            raise Mistake("Divide by the number of runs, which is not the number of ids.")
+            raise Mistake(
+                "Divide by the number of runs, which is not the number of ids."
+            )
         want_close(value, len(different) / len(runs), f"distinct({ids}, {n})")
 
 
@@ -205,7 +211,9 @@ def short_texts_do_not_fail(distinct, generator):
     try:
         value = distinct([7], 3)
     except ZeroDivisionError:
-        raise Mistake("A text shorter than n divides by zero; give 1.0 for it.") from None
+        raise Mistake(
+            "A text shorter than n divides by zero; give 1.0 for it."
+        ) from None
     want_close(value, 1.0, "distinct of a text shorter than n")
 
 
@@ -289,7 +297,7 @@ def table_model(generator: torch.Generator):
 
 
 def path_sum(log_p: torch.Tensor, ids: list[int]) -> float:
-    return sum(float(log_p[a, b]) for a, b in zip(ids, ids[1:], strict=False))
+    return sum(float(log_p[a, b]) for a, b in zip(ids, ids[1:]))
 
 
 def sums_log_probabilities(log_probability, generator):
@@ -319,8 +327,12 @@ def sums_log_probabilities(log_probability, generator):
 
 def one_token_is_certain(log_probability, generator):
     model, _ = table_model(generator)
-    value = log_probability(model, [int(torch.randint(SIZE, (1,), generator=generator))])
-    want_close(float(value), 0.0, "log_probability of a single token, nothing predicted,")
+    value = log_probability(
+        model, [int(torch.randint(SIZE, (1,), generator=generator))]
+    )
+    want_close(
+        float(value), 0.0, "log_probability of a single token, nothing predicted,"
+    )
 
 
 def long_texts_do_not_vanish(log_probability, generator):
@@ -331,7 +343,9 @@ def long_texts_do_not_vanish(log_probability, generator):
         raise Mistake(
             "On 600 tokens the product rounded to zero. Add logarithms, never multiply."
         )
-    want_close(float(value), path_sum(log_p, ids), "log_probability of 600 tokens", 1e-3)
+    want_close(
+        float(value), path_sum(log_p, ids), "log_probability of 600 tokens", 1e-3
+    )
 
 
 def _log_p(model, ids):
@@ -441,7 +455,9 @@ def asks_the_question(script, generator):
         text = script(question)
         want_type(text, str, "pirate_script(question)")
         if text.count(question) == 0:
-            raise Mistake("The question is not in the script. Did you forget the f in f\"…\"?")
+            raise Mistake(
+                'The question is not in the script. Did you forget the f in f"…"?'
+            )
         if text.count(question) > 1:
             raise Mistake("The question stands in the script more than once.")
 
@@ -549,4 +565,3 @@ PIRATE = Exercise(
 )
 
 EXERCISES = (SAMPLE, DISTINCT, LOG_PROBABILITY, PIRATE)
-

@@ -129,7 +129,7 @@ MERGE = Exercise(
     rule=(
         "Glue a pair together wherever its two parts stand side by side, from left to "
         "right. `parts` is a list of `bytes`; give back a list of `bytes`. No byte may be "
-        "used twice: three `b\"a\"` in a row hold one pair, and one is left over."
+        'used twice: three `b"a"` in a row hold one pair, and one is left over.'
     ),
     reference=tokenizer.merge,
     checks=(
@@ -299,7 +299,9 @@ ENCODE_CHUNK = Exercise(
         ),
     ),
     wrong=(
-        Wrong("left to right", wrong_left_first, "even when another stands further left"),
+        Wrong(
+            "left to right", wrong_left_first, "even when another stands further left"
+        ),
         Wrong("the longest token", wrong_longest, "the longest token that fits"),
         Wrong("one round", wrong_one_round, "stops after one round"),
         Wrong("the highest rank", wrong_highest, "Of all pairs take the lowest"),
@@ -360,7 +362,7 @@ def broken_ends_show(decode_, generator):
     want_type(value, str, "decode of a text that ends in half a character")
     if "�" not in value:
         raise Mistake(
-            "Half a character at the end has vanished. Show it as �: errors=\"replace\"."
+            'Half a character at the end has vanished. Show it as �: errors="replace".'
         )
     want_equal(value, decode(ids, as_tokens(BYTES)), "decode of half a character")
 
@@ -400,7 +402,7 @@ DECODE = Exercise(
             name="round trip",
             points=2,
             proves="brings any text back whole",
-            hint="Join first, then decode: `b\"\".join(…)`.",
+            hint='Join first, then decode: `b"".join(…)`.',
             run=round_trip,
         ),
         Check(
@@ -438,7 +440,9 @@ def keeps_words_apart(encode, generator):
     if value and type(value[0]) is list:
         raise Mistake("It is a list of lists; put all ids into one list, with +=.")
     if value == [258, 258]:
-        raise Mistake("The spaces are lost: split(text) keeps them, text.split() doesn't.")
+        raise Mistake(
+            "The spaces are lost: split(text) keeps them, text.split() doesn't."
+        )
     if 256 in value:
         raise Mistake(
             "A token went across two words. Cut the text with split(text) first, and "

@@ -1,0 +1,187 @@
+"""The room that keeps the notebooks in order: derive, run, normalise, write.
+
+What a lesson says of an exercise is derived from `exercises/` and written into its
+cells, so that there is one copy of every answer. `python -m course_lib refresh` does it
+all; the tests hold what it wrote to what it would write now.
+"""
+
+import ast
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+from tqdm import tqdm
+
+from course_lib import classroom
+from course_lib.environment import ROOT
+
+FOLDER = ROOT / "notebooks"
+SECONDS = 300  # longest that one cell may run
+LIVE = "application/vnd.jupyter.widget-view+json"
+
+
+def paths(numbers: list[str] | None = None) -> list[Path]:
+    """The notebooks, in order; all of them, or those with these numbers."""
+    every = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
+    return [path for path in every if not numbers or path.name[:2] in numbers]
+
+
+def read(path: Path) -> NotebookNode:
+    """A notebook, as nbformat reads it."""
+    return nbformat.read(path, as_version=4)
+
+
+def tags(cell: NotebookNode) -> list[str]:
+    """A cell's tags, such as ["in-package", "claim:tokens"]."""
+    return list(cell.metadata.get("tags", []))
+
+
+def cell(path: Path, id: str) -> str:
+    """The source of one cell, by its id."""
+    for one in read(path).cells:
+        if one.id == id:
+            return one.source
+    raise KeyError(f"{path.name} has no cell {id!r}.")
+
+
+def derive(notebook: NotebookNode, lesson: str) -> NotebookNode:
+    """Write tasks, stubs, checks and answers into a lesson's exercise cells.
+
+    Each exercise has four cells with ids task-NAME, stub-NAME, check-NAME, help-NAME.
+    """
+    cells = {one.id: one for one in notebook.cells}
+    for exercise in classroom.exercises(lesson):
+        end = exercise.name.replace("_", "-")
+        for id, source, tag in (
+            (f"task-{end}", classroom.task_text(exercise), "exercise-task"),
+            (f"stub-{end}", classroom.stub(exercise), "exercise"),
+            (f"check-{end}", check_line(exercise), "check"),
+            (f"help-{end}", classroom.help_text(exercise), "exercise-help"),
+        ):
+            if id not in cells:
+                raise ValueError(f"Lesson {lesson} lacks the cell {id!r}.")
+            cells[id].source = source
+            cells[id].metadata = {"tags": [tag]}
+    return notebook
+
+
+def check_line(exercise: classroom.Exercise) -> str:
+    """The cell that checks an answer and goes on with what passes."""
+    return f'{exercise.name} = check("{exercise.id}", {exercise.name})'
+
+
+def solved(notebook: NotebookNode, lesson: str) -> NotebookNode:
+    """The same lesson with every answer typed in."""
+    cells = {one.id: one for one in notebook.cells}
+    for exercise in classroom.exercises(lesson):
+        stub = cells[f"stub-{exercise.name.replace('_', '-')}"]
+        stub.source = classroom.source(exercise)
+    return notebook
+
+
+def run(notebook: NotebookNode) -> NotebookNode:
+    """Run every cell in a fresh kernel in an empty folder; raises where a cell does."""
+    from nbclient import NotebookClient
+
+    with tempfile.TemporaryDirectory() as empty:
+        where = {"metadata": {"path": empty}}
+        NotebookClient(notebook, timeout=SECONDS, resources=where).execute()
+    return notebook
+
+
+def normalise(notebook: NotebookNode) -> NotebookNode:
+    """Drop all that differs from run to run or only lives in one kernel.
+
+    Keeps outputs; a widget's live view goes, and the picture beside it stays.
+    """
+    notebook.metadata = {
+        "kernelspec": {
+            "display_name": "Python 3 (ipykernel)",
+            "language": "python",
+            "name": "python3",
+        },
+        "language_info": {"name": "python"},
+    }
+    for one in notebook.cells:
+        one.metadata = {"tags": tags(one)} if tags(one) else {}
+        if one.cell_type == "code":
+            one.outputs = joined(one.outputs)
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    return notebook
+
+
+def joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """Outputs without live views, and pieces of one stream in one piece."""
+    kept = []
+    for output in outputs:
+        output.get("data", {}).pop(LIVE, None)
+        same = kept and output.output_type == kept[-1].output_type == "stream"
+        if same and output.name == kept[-1].name:
+            kept[-1].text += output.text
+        else:
+            kept.append(output)
+    return kept
+
+
+def write(notebook: NotebookNode, path: Path) -> None:
+    """Write a notebook beside its place, then rename it."""
+    nbformat.validate(notebook)
+    part = path.with_suffix(".ipynb.part")
+    nbformat.write(notebook, part)
+    part.replace(path)
+
+
+def refresh(numbers: list[str]) -> None:
+    """Derive, run, normalise and write lessons."""
+    for path in (bar := tqdm(paths(numbers), unit="lesson")):
+        bar.set_description(path.name)
+        notebook = derive(read(path), path.name[:2])
+        for one in notebook.cells:
+            if one.cell_type == "code":
+                one.outputs, one.execution_count = [], None
+        write(normalise(run(notebook)), path)
+
+
+# What the tests read off a lesson ---------------------------------------------------
+
+
+def definitions(source: str) -> dict[str, ast.AST]:
+    """The functions and classes that a cell defines, docstrings taken out."""
+    found = {}
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found[node.name] = strip_docstrings(node)
+    return found
+
+
+def strip_docstrings(node: ast.AST) -> ast.AST:
+    """The same syntax tree without docstrings."""
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(
+            inner
+        ):
+            inner.body = inner.body[1:] or [ast.Pass()]
+    return node
+
+
+def asserts(source: str) -> bool:
+    """Whether a cell holds an assert that could fail: not one of a constant."""
+    nodes = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Assert)]
+    return any(not isinstance(node.test, ast.Constant) for node in nodes)
+
+
+def claims(notebook: NotebookNode) -> dict[str, list[str]]:
+    """Claim id → the sources of the cells that are tagged with it."""
+    found = {}
+    for one in notebook.cells:
+        for tag in tags(one):
+            if match := re.fullmatch(r"claim:(.+)", tag):
+                found.setdefault(match[1], []).append(one.source)
+    return found
+
+
+if __name__ == "__main__":
+    refresh(sys.argv[1:])
