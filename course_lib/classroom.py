@@ -228,7 +228,9 @@ def _code(thing: Any) -> list:
         return [_code(method) for method in methods]
     if not inspect.isfunction(thing):
         return [thing]
-    return [thing.__code__.co_code, thing.__code__.co_names]
+    code = thing.__code__
+    constants = {repr(c) for c in code.co_consts if c not in (thing.__doc__, None, ...)}
+    return [code.co_code, code.co_names, constants]
 
 
 @contextlib.contextmanager

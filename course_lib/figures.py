@@ -223,8 +223,8 @@ def curves(
     if reference is not None:
         level, name = reference
         axis.axhline(level, color=MUTED, linewidth=1, linestyle=(0, (2, 3)))
-        spot = {"xycoords": axis.get_yaxis_transform(), "ha": "right", "va": "bottom"}
-        axis.annotate(name, (0.99, level), color=MUTED, fontsize=9, **spot)
+        spot = {"xycoords": axis.get_yaxis_transform(), "ha": "left", "va": "bottom"}
+        axis.annotate(name, (0.01, level), color=MUTED, fontsize=9, **spot)
     if log:
         axis.set_xscale("log", base=2)
         axis.set_xticks(x, [f"{value:,}" for value in x])

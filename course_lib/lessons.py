@@ -6,6 +6,7 @@ all; the tests hold what it wrote to what it would write now.
 """
 
 import ast
+import base64
 import re
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from course_lib import classroom
 from course_lib.environment import ROOT
 
 FOLDER = ROOT / "notebooks"
+FIGURE = ROOT / "assets" / "next_token.png"  # the README's picture
 SECONDS = 300  # longest that one cell may run
 LIVE = "application/vnd.jupyter.widget-view+json"
 
@@ -143,17 +145,29 @@ def refresh(numbers: list[str]) -> None:
             if one.cell_type == "code":
                 one.outputs, one.execution_count = [], None
         write(normalise(run(notebook)), path)
+    FIGURE.write_bytes(readme_figure())
+
+
+def readme_figure() -> bytes:
+    """The README's picture: the one that lesson 00's first prediction draws."""
+    for one in read(paths(["00"])[0]).cells:
+        if one.id == "predict-next":
+            return base64.b64decode(one.outputs[0].data["image/png"])
+    raise KeyError("Lesson 00 has no cell 'predict-next'.")
 
 
 # What the tests read off a lesson ---------------------------------------------------
 
 
 def definitions(source: str) -> dict[str, ast.AST]:
-    """The functions and classes that a cell defines, docstrings taken out."""
+    """What a cell defines, docstrings taken out: functions, classes, CONSTANTS."""
     found = {}
     for node in ast.parse(source).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             found[node.name] = strip_docstrings(node)
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            if node.targets[0].id.isupper():
+                found[node.targets[0].id] = node
     return found
 
 

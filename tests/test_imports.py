@@ -1,0 +1,86 @@
+"""Who may import whom. A room that needs a new neighbour gets it here, on purpose."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+
+from course_lib.environment import ROOT
+
+TABLE = {
+    "__init__": set(),
+    "__main__": {"environment"},
+    "environment": set(),
+    "doctor": {"environment", "device", "cache", "pretrained", "tokenizer"},
+    "cache": set(),
+    "device": {"environment"},
+    "tokenizer": {"cache"},
+    "llama": set(),
+    "pretrained": {"cache", "tokenizer", "llama"},
+    "sampling": {"device"},
+    "figures": set(),
+    "widgets": {"figures", "sampling", "tokenizer"},
+    "classroom": set(),
+    "lessons": {"classroom", "environment"},
+    "exercises/__init__": set(),
+    "exercises/lesson_00": {"classroom", "sampling"},
+    "exercises/lesson_01": {"classroom", "tokenizer"},
+}
+FILES = sorted((ROOT / "course_lib").rglob("*.py"))
+
+
+def room(path):
+    return path.relative_to(ROOT / "course_lib").with_suffix("").as_posix()
+
+
+def imports(path) -> set[str]:
+    """The rooms that a file imports, inside functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module == "course_lib":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            package, _, rest = node.module.partition(".")
+            found |= {rest} if package == "course_lib" else set()
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=room)
+def test_imports_are_those_of_the_table(path):
+    assert imports(path) == TABLE[room(path)]
+
+
+def test_only_device_names_a_kind_of_device():
+    for path in FILES:
+        if room(path) not in ("device", "environment"):
+            words = path.read_text(encoding="utf-8").lower()
+            assert '"cuda' not in words and "'cuda" not in words, path.name
+            assert "mps" not in words.replace("cuda, mps", ""), path.name
+
+
+@pytest.mark.parametrize("name", ["__main__", "environment", "doctor"])
+def test_the_front_door_needs_only_the_standard_library(name):
+    source = (ROOT / "course_lib" / f"{name}.py").read_text(encoding="utf-8")
+    for node in ast.parse(source).body:  # at the top: what runs on import
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module]
+        for one in names:
+            top = one.split(".")[0]
+            assert top == "course_lib" or top in sys.stdlib_module_names, one
+
+
+def test_the_package_itself_imports_nothing_heavy():
+    code = "import sys, course_lib; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_ruff_is_content():
+    for words in (["check"], ["format", "--check"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *words, "."], cwd=ROOT, capture_output=True
+        )
+        assert done.returncode == 0, done.stdout.decode()

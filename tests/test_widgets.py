@@ -1,0 +1,103 @@
+"""The widgets without a browser: what they do when their values change."""
+
+import ipywidgets
+import pytest
+import torch
+
+from course_lib import figures, sampling, tokenizer, widgets
+
+ODD = [
+    "",
+    " ",
+    "x" * 100_000,
+    "😀 தமிழ் $x$ _ \\ %",
+    "\x00\x04 \ud800",
+    "<|im_end|>",
+    "NaN",
+]
+
+
+@pytest.fixture(scope="module")
+def encoding():
+    return tokenizer.smollm2()
+
+
+def model(ids):
+    """A quick stand-in for the real LLM: logits that depend on the last id."""
+    place = torch.arange(49_152.0) - (ids[..., -1:].float() * 7 % 49_000)
+    return (-place.abs() / 50)[:, None]
+
+
+@pytest.fixture
+def explorer(encoding):
+    _, box = widgets.next_token_explorer(model, encoding, "The sun")
+    text, heat, image, row, note = box.children
+    return {"text": text, "heat": heat, "image": image, "row": row, "note": note}
+
+
+def test_typing_changes_picture_and_buttons(explorer):
+    before = explorer["image"].value, explorer["row"].children[0].description
+    explorer["text"].value = "Another text"
+    assert explorer["image"].value != before[0]
+    assert explorer["row"].children[0].description != before[1]
+
+
+def test_temperature_changes_the_picture_as_dividing_logits_would(explorer, encoding):
+    drawn = {}
+    real = figures.next_token_bars
+
+    def spy(tokens, probabilities, title):
+        drawn["p"] = probabilities
+        return real(tokens, probabilities, title)
+
+    figures.next_token_bars = spy
+    try:
+        explorer["heat"].value = 0.5
+    finally:
+        figures.next_token_bars = real
+    ids = encoding.encode("The sun")
+    wanted = sampling.next_token_probabilities(model, ids, 0.5).topk(10).values
+    assert torch.allclose(torch.tensor(drawn["p"]), wanted, atol=1e-5)
+
+
+def test_clicking_a_token_appends_it(explorer):
+    label = explorer["row"].children[2].description
+    explorer["row"].children[2].click()
+    assert figures.visible(explorer["text"].value).endswith(label)
+    assert explorer["text"].value != "The sun"
+
+
+@pytest.mark.parametrize("text", ODD)
+@pytest.mark.filterwarnings("error")
+def test_any_text_is_answered(explorer, text):
+    explorer["text"].value = text
+    assert bytes(explorer["image"].value).startswith(b"\x89PNG")
+    wanted = "Type at least one letter" if text == "" else "tokens read"
+    assert wanted in explorer["note"].value
+
+
+@pytest.mark.parametrize("text", ODD)
+@pytest.mark.filterwarnings("error")
+def test_any_text_is_cut(encoding, text):
+    _, box = widgets.token_explorer({"SmolLM2": encoding}, "start")
+    area, image, note = box.children
+    before = image.value
+    area.value = text
+    assert image.value != before
+    assert f"{min(len(text), widgets.LONGEST):,} characters" in note.value
+
+
+def test_show_gives_picture_text_and_alternative(monkeypatch):
+    shown = []
+    monkeypatch.setattr(widgets, "display", lambda *a, **k: shown.append((a, k)))
+    slider = ipywidgets.IntSlider()
+    widgets.show(figures.the_loop(), "What it shows.", slider)
+    (data,), words = shown[0]
+    assert (
+        data["image/png"].startswith(b"\x89PNG")
+        and data["text/plain"] == "What it shows."
+    )
+    live = data["application/vnd.jupyter.widget-view+json"]
+    assert live["model_id"] == slider.model_id
+    assert words["metadata"]["image/png"]["alt"] == "What it shows."
+    assert shown[1][0][0].data == "*What it shows.*"
