@@ -1,5 +1,10 @@
 """Next Token: how large language models work, by building one.
 
-Each file is a room with one job. This one imports nothing: an import line in a lesson
-tells you which file to open.
+Each file is a room with one job. This one imports nothing of the course: an import line
+in a lesson tells you which file to open.
 """
+
+import sys
+
+if sys.version_info < (3, 8):  # older ones can't even read the next file  # noqa: UP036
+    sys.exit("This Python is too old: the course needs 3.11 or newer, from python.org.")

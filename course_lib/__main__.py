@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 
@@ -48,9 +49,19 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def attended(words: list, **more) -> int:
+    """Run a program that answers Ctrl-C itself: subprocess.run alone would kill it."""
+    before = signal.signal(signal.SIGINT, lambda number, frame: None)
+    try:
+        line = [str(word) for word in words]
+        return subprocess.run(line, cwd=environment.ROOT, **more).returncode
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def lesson_number(text: str) -> str:
     """'1' and '01' are the same lesson; anything else is a Problem."""
-    number = text.zfill(2)
+    number = str(int(text)).zfill(2) if text.isdecimal() else text
     found = sorted(p.name for p in (environment.ROOT / "notebooks").glob("*.ipynb"))
     if number not in {name[:2] for name in found}:
         raise Problem(f"There is no lesson {text!r}. There are: {', '.join(found)}.")
@@ -64,14 +75,14 @@ def lab(args) -> int:
         print("Lessons that need the model will say the same. Opening all the same.")
     first = sorted((environment.ROOT / "notebooks").glob("00_*.ipynb"))[0]
     words = [python, "-m", "jupyterlab", first, f"--port={args.port}"]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        words.append("--allow-root")  # in a container one is root
     if args.no_browser:
         words.append("--no-browser")
     print(
         "Opening JupyterLab on lesson 00. To stop it: Ctrl-C here, twice.", flush=True
     )
-    return subprocess.run(
-        [str(word) for word in words], cwd=environment.ROOT
-    ).returncode
+    return attended(words)
 
 
 def test(args) -> int:
@@ -86,17 +97,19 @@ def test(args) -> int:
     words += ["--nbval-cell-timeout=300", *([] if number else ["tests"]), *chosen]
     # Threads that spin while they wait are three times slower on a busy machine.
     calm = {"OMP_WAIT_POLICY": "PASSIVE", "COURSE_OFFLINE": "1", **os.environ}
-    return subprocess.run(words, cwd=environment.ROOT, env=calm).returncode
+    return attended(words, env=calm)
 
 
 def inside(module: str, arguments: list[str]) -> int:
     """Run a module of the course where its packages are: here, else in .venv."""
     venv = python_of(environment.VENV)
     here = not environment.missing(("torch", "numpy", "gguf", "nbformat"))
-    python = sys.executable if here or not environment.works(venv) else str(venv)
-    return subprocess.run(
-        [python, "-m", module, *arguments], cwd=environment.ROOT
-    ).returncode
+    if not here and not environment.works(venv) and module != "course_lib.doctor":
+        raise Problem(
+            "This needs the course's packages. First run: python -m course_lib test"
+        )
+    python = sys.executable if here or not environment.works(venv) else venv
+    return attended([python, "-m", module, *arguments])
 
 
 def main(arguments: list[str] | None = None) -> int:

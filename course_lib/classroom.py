@@ -7,20 +7,27 @@ lesson. All that a lesson says of an exercise is derived from it (see lessons.py
 
 import ast
 import contextlib
+import ctypes
 import importlib
 import inspect
+import io
+import math
 import secrets
-import signal
 import textwrap
 import threading
 import traceback
+import types
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-SECONDS = 5  # a check that takes longer is stopped: most likely an endless loop
+SECONDS = 3  # a check that takes longer is stopped: most likely an endless loop
+
+
+class TimeUp(BaseException):
+    """A check took too long. (No Exception, so that a learner's `except` lets it by.)"""
 
 
 class Mistake(Exception):
@@ -165,7 +172,10 @@ def verdict(
 ) -> tuple[int, str | None]:
     """How many checks an answer passes, and what is wrong (None if nothing is)."""
     if exercise.is_function and not callable(answer):
-        return 0, f"{exercise.name} is {answer!r}, not a function. Run the cell above?"
+        return (
+            0,
+            f"{exercise.name} is {_a(type(answer))}, not a function. Run the cell above?",
+        )
     failures = [m for _, m in results(exercise, answer, seed) if m is not None]
     return len(exercise.checks) - len(failures), failures[0] if failures else None
 
@@ -175,30 +185,41 @@ def results(
 ) -> list[tuple[Check, str | None]]:
     """Every check with the mistake that it found, None where it found none."""
     seed = secrets.randbits(48) if seed is None else seed
-    return [
-        (check, run_check(check, answer, torch.Generator().manual_seed(seed + i)))
-        for i, check in enumerate(exercise.checks)
-    ]
+    found, endless = [], None
+    for i, check in enumerate(exercise.checks):
+        generator = torch.Generator().manual_seed(seed + i)
+        said = endless or run_check(check, answer, generator)
+        endless = said if said == ENDLESS else None  # one wait is enough
+        found.append((check, said))
+    return found
+
+
+ENDLESS = f"It ran for {SECONDS} seconds and was stopped. A loop that never ends?"
 
 
 def run_check(check: Check, answer: Any, generator: torch.Generator) -> str | None:
-    """Run one check: the mistake in words, or None."""
+    """Run one check: the mistake in words, or None. What the answer prints is dropped."""
     try:
-        with time_limit(SECONDS):
+        with time_limit(SECONDS), contextlib.redirect_stdout(io.StringIO()):
             check.run(answer, generator)
     except Mistake as mistake:
         return str(mistake)
-    except TimeoutError:
-        return f"It ran for {SECONDS} seconds and was stopped. A loop that never ends?"
-    except (Exception, SystemExit) as error:  # whatever a learner's code can raise
+    except TimeUp:
+        return ENDLESS
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a learner's code can raise
         return f"It stopped with {type(error).__name__}: {_where(error, answer)}"
     return None
 
 
 def _where(error: BaseException, answer: Any) -> str:
     """The error's first line, and the line of the learner's function that raised it."""
-    text = str(error).strip().split("\n")[0]
-    if not inspect.isfunction(answer):
+    try:
+        text = str(error).strip().split("\n")[0]
+    except Exception:
+        text = "(an error that can't be printed)"
+    if type(answer) is not types.FunctionType:
         return text
     lines = [
         line - answer.__code__.co_firstlineno + 1
@@ -223,11 +244,11 @@ def is_started(exercise: Exercise, answer: Any) -> bool:
 def _code(thing: Any) -> list:
     """The instructions of a function, or of all methods of a class (not its source:
     Python can't find the source of a class that was typed into a cell)."""
-    if inspect.isclass(thing):
+    if isinstance(thing, type):
         methods = [m for m in vars(thing).values() if inspect.isfunction(m)]
         return [_code(method) for method in methods]
-    if not inspect.isfunction(thing):
-        return [thing]
+    if type(thing) is not types.FunctionType:
+        return [type(thing)]
     code = thing.__code__
     constants = {repr(c) for c in code.co_consts if c not in (thing.__doc__, None, ...)}
     return [code.co_code, code.co_names, constants]
@@ -235,22 +256,24 @@ def _code(thing: Any) -> list:
 
 @contextlib.contextmanager
 def time_limit(seconds: float):
-    """Raise TimeoutError after some seconds, where the system can (not on Windows)."""
-    possible = hasattr(signal, "setitimer")
-    if not possible or threading.current_thread() is not threading.main_thread():
-        yield
-        return
+    """Raise TimeUp in this thread after some seconds, and again if it is swallowed."""
+    over, thread = threading.Event(), ctypes.c_ulong(threading.get_ident())
+    stop = ctypes.pythonapi.PyThreadState_SetAsyncExc
 
-    def stop(number, frame):
-        raise TimeoutError
+    def watch():
+        wait = seconds
+        while not over.wait(wait):
+            stop(thread, ctypes.py_object(TimeUp))
+            wait = 0.1
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        over.set()
+        watcher.join()
+        stop(thread, None)  # one that is still on its way no longer matters
 
 
 def hint(id: str) -> None:
@@ -274,7 +297,13 @@ def predict(guess: Any, measured: Any, unit: str = "") -> None:
     if guess is ... or guess is None:
         print(f"{told} (You made no guess: replace the ... above and run both again.)")
     elif isinstance(guess, int | float) and isinstance(measured, int | float):
-        if abs(guess - measured) <= abs(measured) / 5:
+        if math.isnan(guess):
+            print(f"{told} Your guess is not a number.")
+        elif (
+            min(0.8 * measured, 1.2 * measured)
+            <= guess
+            <= max(0.8 * measured, 1.2 * measured)
+        ):
             print(f"{told} Your guess, {guess}{unit}, is close.")
         else:
             way = "too high" if guess > measured else "too low"
@@ -292,9 +321,11 @@ def want_type(value: Any, kind: type, what: str) -> None:
     if value is None:
         raise Mistake(f"{what} is None. Does every path of the function end in return?")
     if type(value) is not kind:
-        got = {"int": "an int"}.get(type(value).__name__, f"a {type(value).__name__}")
-        wanted = {"int": "an int"}.get(kind.__name__, f"a {kind.__name__}")
-        raise Mistake(f"{what} is {got}; it should be {wanted}.")
+        raise Mistake(f"{what} is {_a(type(value))}; it should be {_a(kind)}.")
+
+
+def _a(kind: type) -> str:
+    return ("an " if kind.__name__[0] in "aeiou" else "a ") + kind.__name__
 
 
 def want_equal(value: Any, wanted: Any, what: str) -> None:

@@ -132,7 +132,10 @@ def examine(fetch: bool = False) -> bool:
     print(f"Next Token on {platform.platform(terse=True)}, {os.cpu_count()} cores")
     if not (python() and packages()):
         return False
-    findings = [computes(), room(), cached(fetch)]
+    try:
+        findings = [computes(), room(), cached(fetch)]
+    except RuntimeError as error:  # a cache folder that can't be used
+        findings = [say(BAD, str(error))]
     print(
         "Lessons can run." if all(findings) else "Lessons can't run yet: see → above."
     )

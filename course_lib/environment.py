@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import io
 import os
 import platform
 import re
@@ -28,6 +29,11 @@ LEFT_TO_COLAB = {"torch", "numpy", "matplotlib", "ipywidgets"}
 # What a lesson imports that a Colab runtime may lack.
 COLAB_MAY_LACK = ("anywidget", "gguf", "platformdirs", "regex", "safetensors")
 COLAB_MAY_LACK += ("tiktoken", "tqdm", "filelock")
+
+
+for _stream in (sys.stdout, sys.stderr):
+    if isinstance(_stream, io.TextIOWrapper):  # a Windows console may lack "✓"
+        _stream.reconfigure(errors="replace")
 
 
 class Problem(Exception):
@@ -104,7 +110,7 @@ def make(kind: str, venv: Path = VENV) -> Path:
         "download; 2 to 10 minutes, once). Ctrl-C is safe: the next run goes on.",
         flush=True,
     )
-    clear = [] if works(python) else ["--clear"]
+    clear = [] if works(python) and same_python(venv) else ["--clear"]
     run([sys.executable, "-m", "venv", *clear, venv], "Making .venv")
     install_torch(python)
     pip = [python, "-m", "pip", "install", "--disable-pip-version-check"]
@@ -125,6 +131,13 @@ def works(python: Path) -> bool:
         )
     except OSError:
         return False
+
+
+def same_python(venv: Path) -> bool:
+    """Whether a virtual environment was made by this version of Python."""
+    settings = venv / "pyvenv.cfg"
+    version = ".".join(map(str, sys.version_info[:2]))
+    return settings.is_file() and f"version = {version}." in settings.read_text()
 
 
 def wants_cuda() -> bool:

@@ -165,9 +165,9 @@ def definitions(source: str) -> dict[str, ast.AST]:
     for node in ast.parse(source).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             found[node.name] = strip_docstrings(node)
-        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            if node.targets[0].id.isupper():
-                found[node.targets[0].id] = node
+        elif isinstance(node, ast.Assign):
+            names = [t.id for t in node.targets if isinstance(t, ast.Name)]
+            found |= {name: node for name in names if name.isupper()}
     return found
 
 

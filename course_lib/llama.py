@@ -161,12 +161,16 @@ class Llama(nn.Module):
 
     def check(self, ids: torch.Tensor) -> None:
         """Raise ValueError, in one sentence, for ids that no model could read."""
-        if ids.dim() != 2 or ids.shape[1] == 0:
+        if not isinstance(ids, torch.Tensor):
+            raise ValueError(
+                f"The ids are a {type(ids).__name__}; the model wants torch.tensor([ids])."
+            )
+        if ids.dim() != 2 or ids.numel() == 0:
             raise ValueError(
                 f"The ids have shape {tuple(ids.shape)}; the model wants (batch, "
                 "positions) with at least one position, such as torch.tensor([[504]])."
             )
-        if ids.is_floating_point():
+        if ids.dtype not in (torch.int64, torch.int32):
             raise ValueError(
                 f"The ids are {ids.dtype}; they are whole numbers: ids.long()."
             )

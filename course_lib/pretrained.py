@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from tqdm import tqdm
 
 from course_lib import cache, tokenizer
 from course_lib.llama import SMOLLM2_135M, Llama, LlamaConfig
@@ -37,26 +38,32 @@ def smollm2(device: torch.device | str = "cpu") -> tuple[Llama, tokenizer.Encodi
     The first call fetches 93 MB and converts them (about 10 s); later ones take under
     two seconds. Raises cache.CacheError if there is neither a cache nor a network.
     """
-    path = converted()
-    try:
-        tensors = load_file(path, device=str(device))
-    except SafetensorError:  # cut short by a full disk or a copy that was stopped
-        path.unlink()
-        tensors = load_file(converted(), device=str(device))
+    tensors = _load(converted(), str(device))
     with torch.device("meta"):
         model = Llama(SMOLLM2_135M)  # shapes only: the weights come from the file
     model.load_state_dict(tensors, assign=True)
     return model.eval().requires_grad_(False), tokenizer.smollm2()
 
 
+def _load(path: Path, device: str) -> dict[str, torch.Tensor]:
+    """The converted weights; made again if the file was cut short."""
+    try:
+        return load_file(path, device=device)
+    except SafetensorError:
+        with cache.lock(f"{CONVERTED}.damaged"):
+            if not cache.intact(path):  # another notebook may have mended it meanwhile
+                path.unlink(missing_ok=True)
+            return load_file(converted(), device=device)
+
+
 def converted() -> Path:
     """The path of the converted weights, made from the GGUF file if not there."""
-    path = cache.folder() / CONVERTED
-    with cache.lock(CONVERTED):
-        if not path.is_file():
-            source = cache.fetch(cache.SMOLLM2)
-            cache.write(path, lambda part: save_file(read_gguf(source), part))
-    return path
+    return cache.made(CONVERTED, convert)
+
+
+def convert(path: Path) -> None:
+    """Write the real LLM's weights to `path` as float32 safetensors: about 10 s."""
+    save_file(read_gguf(cache.checked(cache.SMOLLM2)), path)
 
 
 def read_gguf(path: Path, config: LlamaConfig = SMOLLM2_135M) -> dict:
@@ -64,7 +71,8 @@ def read_gguf(path: Path, config: LlamaConfig = SMOLLM2_135M) -> dict:
     from gguf import GGUFReader, dequantize  # seldom needed
 
     tensors = {}
-    for stored in GGUFReader(path).tensors:
+    found = GGUFReader(path).tensors
+    for stored in tqdm(found, desc="converting the model, once", delay=2):
         weight = torch.from_numpy(dequantize(stored.data, stored.tensor_type).copy())
         *block, part, _ = stored.name.split(".")
         if part in ("attn_q", "attn_k"):

@@ -23,7 +23,7 @@ def next_token_probabilities(
     """
     if not ids:
         raise ValueError("There is no token to go on from: give at least one.")
-    if not 0 < temperature < float("inf"):
+    if not 1e-6 <= temperature < float("inf"):
         raise ValueError(f"The temperature is {temperature}; give a number above 0.")
     with torch.no_grad():
         logits = model(torch.tensor([ids], device=device.where(model)))  # (1, T, V)

@@ -153,7 +153,7 @@ def encode(text: str, ranks: dict[bytes, int], pattern: str = GPT2_SPLIT) -> lis
 
 def tokens_per_character(encode: Callable[[str], list[int]], text: str) -> float:
     """What a text costs: how many tokens a tokenizer spends on each character."""
-    return len(encode(text)) / len(text)
+    return len(encode(text)) / max(1, len(text))
 
 
 def encode_long_chunk(chunk: bytes, ranks: dict[bytes, int]) -> list[int]:
@@ -294,8 +294,10 @@ def gpt2_ranks() -> dict[bytes, int]:
     tiktoken reads them too, but only after a download. Raises cache.CacheError.
     """
     return data_gym_to_mergeable_bpe_ranks(
-        vocab_bpe_file=str(cache.fetch(cache.GPT2_MERGES)),
-        encoder_json_file=str(cache.fetch(cache.GPT2_IDS)),
+        vocab_bpe_file=str(cache.checked(cache.GPT2_MERGES)),
+        encoder_json_file=str(cache.checked(cache.GPT2_IDS)),
+        vocab_bpe_hash=cache.GPT2_MERGES.sha256,
+        encoder_json_hash=cache.GPT2_IDS.sha256,
     )
 
 
@@ -335,18 +337,22 @@ def smollm2() -> Encoding:
 
 def smollm2_vocabulary() -> Path:
     """A file with the real LLM's tokens, one a line in base64, made from the GGUF."""
-    path = cache.folder() / SMOLLM2_VOCABULARY
-    with cache.lock(path.name):
-        if not path.is_file():
-            from gguf import GGUFReader  # slow to read the lists: once is enough
-
-            fields = GGUFReader(cache.fetch(cache.SMOLLM2)).fields
-            tokens = fields["tokenizer.ggml.tokens"].contents()
-            raw = [token.encode() for token in tokens[:17]]
-            raw += [bytes(map(byte_of, token)) for token in tokens[17:]]
-            text = "\n".join(base64.b64encode(token).decode() for token in raw)
-            cache.write(path, lambda part: part.write_text(text))
+    path = cache.made(SMOLLM2_VOCABULARY, write_vocabulary)
+    if not cache.intact(path):
+        path.unlink(missing_ok=True)
+        path = cache.made(SMOLLM2_VOCABULARY, write_vocabulary)
     return path
+
+
+def write_vocabulary(path: Path) -> None:
+    """Read the tokens out of the GGUF file: slow enough to do it once."""
+    from gguf import GGUFReader
+
+    fields = GGUFReader(cache.checked(cache.SMOLLM2)).fields
+    tokens = fields["tokenizer.ggml.tokens"].contents()
+    raw = [token.encode() for token in tokens[:17]]
+    raw += [bytes(map(byte_of, token)) for token in tokens[17:]]
+    path.write_text("\n".join(base64.b64encode(token).decode() for token in raw))
 
 
 @functools.cache

@@ -13,7 +13,8 @@ from matplotlib.axes import Axes
 from course_lib import figures, sampling, tokenizer
 
 WIDE = ipywidgets.Layout(width="100%", max_width="800px")
-LONGEST = 2_000  # characters of a typed text that are read; the rest waits
+LONGEST = 2_000  # characters of a typed text that are cut; the rest waits
+MOST_IDS = 400  # tokens that the model reads in one go: about a second
 
 
 def show(axis: Axes, caption: str, widget: ipywidgets.DOMWidget | None = None) -> None:
@@ -57,15 +58,12 @@ def next_token_explorer(
     last = {}  # the text that was read last: moving the slider need not read it again
 
     def draw() -> Axes:
-        ids = encoding.encode(box.value[-LONGEST:])
+        every = encoding.encode(box.value[-10 * LONGEST :])
+        ids = every[-MOST_IDS:]
+        note.value = f"{len(ids)} tokens read" + (": the last ones" * (ids != every))
         if not ids:
             note.value = "Type at least one letter."
             ids = encoding.encode("<|endoftext|>", allowed_special="all")
-        else:
-            more = len(box.value) > LONGEST
-            note.value = f"{len(ids)} tokens read" + (
-                f": the last {LONGEST:,} characters." if more else "."
-            )
         if last.get("ids") != ids:
             last["ids"] = ids
             last["p"] = sampling.next_token_probabilities(model, ids)
@@ -73,9 +71,13 @@ def next_token_explorer(
         top = p.topk(choices)
         pieces = [encoding.decode_single_token_bytes(int(id)) for id in top.indices]
         tokens[:] = [piece.decode("utf-8", errors="replace") for piece in pieces]
-        for button, piece, chance in zip(buttons, pieces, top.values, strict=True):
+        for button, piece, id, chance in zip(buttons, pieces, top.indices, top.values):
             button.description = figures.visible(piece)
             button.tooltip = f"append this token (probability {chance:.3f})"
+            # Half a character and a special token can't be typed as text.
+            button.disabled = encoding.encode(tokens[buttons.index(button)]) != [
+                int(id)
+            ]
         ending = box.value[-40:].replace("\n", " ")
         title = f"What comes after “…{ending}”?" if len(box.value) > 40 else ""
         title = title or f"What comes after “{ending}”?"

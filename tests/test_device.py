@@ -26,7 +26,7 @@ def test_course_device_overrides(monkeypatch):
     assert device.best() == torch.device("cpu")
 
 
-@pytest.mark.parametrize("name", ["toaster", "cuda:99"])
+@pytest.mark.parametrize("name", ["toaster", "cuda:99", "meta"])
 def test_a_device_that_is_not_here_is_one_sentence(monkeypatch, name):
     monkeypatch.setenv("COURSE_DEVICE", name)
     with pytest.raises(ValueError, match="COURSE_DEVICE is"):
@@ -58,3 +58,10 @@ def test_the_gpu_computes_what_the_cpu_computes(llm):
         on_gpu = model.to("cuda")(ids.to("cuda")).cpu()
     model.to("cpu")
     assert (on_cpu - on_gpu).abs().max() < 1e-2
+
+
+@pytest.mark.parametrize("threads", ["abc", "0", "-1", "2.5", "99999999"])
+def test_odd_numbers_of_threads_are_one_sentence(monkeypatch, threads):
+    monkeypatch.setenv("COURSE_THREADS", threads)
+    with pytest.raises(ValueError, match="whole number from 1"):
+        device.ready()

@@ -1,5 +1,7 @@
 """The environment and the command line, with nothing installed but Python."""
 
+import os
+import signal
 import subprocess
 import sys
 import venv
@@ -142,3 +144,22 @@ def test_doctor_passes_here():
     done = run(sys.executable, "-m", "course_lib.doctor")
     assert done.returncode == 0, done.stdout
     assert "Lessons can run." in done.stdout and "SHA-256" in done.stdout
+
+
+def test_a_console_without_the_marks_does_not_fail(bare):
+    words = [bare, "-m", "course_lib.doctor"]
+    odd = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, env=odd)
+    assert done.returncode == 1 and b"not installed" in done.stdout
+
+
+def test_a_program_that_answers_ctrl_c_is_waited_for(tmp_path):
+    """JupyterLab asks "Shut down?" on the first Ctrl-C; it must live to hear the answer."""
+    child = "import signal, time; signal.signal(2, lambda *a: None); print('up', flush=True); "
+    child += "time.sleep(1.5); print('answered', flush=True)"
+    code = f"import sys; from course_lib.__main__ import attended; attended([sys.executable, '-c', {child!r}])"
+    group = {"start_new_session": True, "stdout": subprocess.PIPE, "text": True}
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, **group)
+    assert parent.stdout.readline() == "up\n"
+    os.killpg(parent.pid, signal.SIGINT)
+    assert parent.stdout.read() == "answered\n" and parent.wait() == 0

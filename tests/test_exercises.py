@@ -1,6 +1,8 @@
 """Every exercise: not started, passed, and each likely mistake rejected by name."""
 
+import contextlib
 import inspect
+import threading
 import time
 
 import pytest
@@ -166,6 +168,15 @@ def endless(*words):
         pass
 
 
+class Mute(Exception):
+    def __str__(self):
+        raise RuntimeError("no words")
+
+
+def mute(*words):
+    raise Mute
+
+
 def leaves(*words):
     raise SystemExit(0)
 
@@ -178,18 +189,50 @@ def test_forged_values_do_not_pass(exercise, forged):
     assert classroom.verdict(exercise, lambda *a, **k: forged)[1] is not None
 
 
-@pytest.mark.parametrize("answer", [leaves, lambda: 1, lambda *a: 1 / 0, 7, None, "x"])
+@pytest.mark.parametrize(
+    "answer", [leaves, mute, lambda: 1, lambda *a: 1 / 0, 7, None, "x"]
+)
 def test_check_never_raises(answer, capsys):
     reference = classroom.find("00.sample").reference
     assert classroom.check("00.sample", answer) is reference
     assert "not yet" in capsys.readouterr().out
 
 
-@pytest.mark.skipif(not hasattr(classroom.signal, "setitimer"), reason="not on Windows")
-def test_endless_loop_is_stopped(monkeypatch, capsys):
+def stubborn(*words):
+    while True:
+        with contextlib.suppress(Exception):
+            sum(range(1000))
+
+
+@pytest.mark.parametrize("answer", [endless, stubborn])
+def test_endless_loop_is_stopped_once(answer, monkeypatch, capsys):
     monkeypatch.setattr(classroom, "SECONDS", 0.2)
-    classroom.check("00.pirate_script", endless)
+    start = time.monotonic()
+    classroom.check("00.pirate_script", answer)
     assert "A loop that never ends?" in capsys.readouterr().out
+    assert time.monotonic() - start < 2
+
+
+def test_endless_loop_is_stopped_in_another_thread(monkeypatch):
+    monkeypatch.setattr(classroom, "SECONDS", 0.2)
+    said = []
+    exercise = classroom.find("00.pirate_script")
+    worker = threading.Thread(
+        target=lambda: said.append(classroom.verdict(exercise, endless)[1])
+    )
+    worker.start()
+    worker.join(10)
+    assert said and "never ends" in said[0]
+
+
+def chatty(question):
+    print("debugging" * 100)
+    return "x"
+
+
+def test_what_an_answer_prints_is_dropped(capsys):
+    classroom.check("00.pirate_script", chatty)
+    assert "debugging" not in capsys.readouterr().out
 
 
 def test_the_line_of_an_error_is_named(capsys):
@@ -263,6 +306,9 @@ def test_hint_and_solution_print(capsys):
         ("sky", "Sky", "right"),
         ("sea", "sky", "not this time"),
         (None, 3, "made no guess"),
+        (float("nan"), 0.5, "not a number"),
+        (10**400, 3.5, "too high"),
+        (-2, -1.9, "is close"),
     ],
 )
 def test_predictions_are_held_against_the_truth(guess, measured, words, capsys):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from course_lib import cache, pretrained, sampling
-from course_lib.llama import SMOLLM2_135M, Llama, LlamaConfig, rotate, rotation
+from course_lib.llama import Llama, LlamaConfig, rotate, rotation
 
 PROMPTS = [
     "The sun is shining in the",
@@ -133,6 +133,9 @@ SMALL = LlamaConfig(
         (torch.tensor([[11]]), "another tokenizer"),
         (torch.tensor([[-1]]), "another tokenizer"),
         (torch.tensor([[1.5]]), "whole numbers"),
+        (torch.tensor([[True]]), "whole numbers"),
+        (torch.zeros(0, 3, dtype=torch.long), "at least one position"),
+        ([[1, 2]], "torch.tensor([ids])"),
     ],
 )
 def test_ids_that_no_model_could_read(ids, words):
@@ -146,14 +149,17 @@ def test_ids_on_another_device_are_named():
         Llama(SMALL)(torch.zeros(1, 2, dtype=torch.long, device="meta"))
 
 
-def test_a_converted_file_cut_short_is_made_again(tmp_path, monkeypatch, llm):
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    """A cache of its own that holds the real GGUF file, without a network."""
+    source = cache.fetch(cache.SMOLLM2)
     monkeypatch.setenv("COURSE_CACHE", str(tmp_path))
-    source = cache.folder() / cache.SMOLLM2.name
-    real = {name: t for name, t in llm[0].state_dict().items()}
-    source.write_bytes(b"stand-in")
-    monkeypatch.setattr(cache, "fetch", lambda file: source)
-    monkeypatch.setattr(pretrained, "read_gguf", lambda path: real)
-    monkeypatch.setattr(pretrained.tokenizer, "smollm2", lambda: None)
+    monkeypatch.setenv("COURSE_OFFLINE", "1")
+    (tmp_path / source.name).symlink_to(source)
+    return tmp_path
+
+
+def test_a_converted_file_cut_short_is_made_again(own_cache, llm):
     path = pretrained.converted()
     whole = path.stat().st_size
     with open(path, "r+b") as file:
@@ -161,4 +167,27 @@ def test_a_converted_file_cut_short_is_made_again(tmp_path, monkeypatch, llm):
     model, _ = pretrained.smollm2()
     assert path.stat().st_size == whole
     assert torch.equal(model.embedding.weight, llm[0].embedding.weight)
-    assert SMOLLM2_135M.head_size == 64
+
+
+def test_a_damaged_vocabulary_is_made_again(own_cache):
+    path = pretrained.tokenizer.smollm2_vocabulary()
+    good = path.read_bytes()
+    path.write_bytes(good[:-40])
+    assert pretrained.tokenizer.smollm2_vocabulary().read_bytes() == good
+
+
+def test_a_damaged_gguf_is_never_converted(own_cache):
+    path = own_cache / cache.SMOLLM2.name
+    data = bytearray(path.read_bytes())
+    data[50_000_000:60_000_000] = bytes(10_000_000)
+    path.unlink()
+    path.write_bytes(data)
+    with pytest.raises(cache.CacheError, match="not in the cache"):
+        pretrained.converted()
+    assert not (own_cache / pretrained.CONVERTED).exists()
+
+
+def test_a_second_load_takes_a_shared_cache_that_cannot_be_written(llm, monkeypatch):
+    monkeypatch.setattr(cache.os, "access", lambda path, mode: False)
+    model, _ = pretrained.smollm2()
+    assert torch.equal(model.norm.weight, llm[0].norm.weight)

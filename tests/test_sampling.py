@@ -40,7 +40,7 @@ def test_probabilities_are_softmax_of_logits_over_temperature(heat):
     assert float(p.sum()) == pytest.approx(1, abs=1e-6)
 
 
-@pytest.mark.parametrize("heat", [0, -1, float("nan"), float("inf")])
+@pytest.mark.parametrize("heat", [0, -1, 1e-40, float("nan"), float("inf")])
 def test_odd_temperatures_are_refused(heat):
     with pytest.raises(ValueError, match="number above 0"):
         sampling.next_token_probabilities(table, [1], heat)

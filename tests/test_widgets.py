@@ -67,6 +67,22 @@ def test_clicking_a_token_appends_it(explorer):
     assert explorer["text"].value != "The sun"
 
 
+def test_a_token_that_cannot_be_typed_cannot_be_clicked(encoding):
+    def favours(ids):
+        logits = torch.zeros(1, 1, 49_152)
+        logits[..., 2] = 9  # <|im_end|>
+        logits[..., encoding.encode("😀")[0]] = 8  # half a smile
+        logits[..., encoding.encode(" sky")[0]] = 7
+        return logits
+
+    _, box = widgets.next_token_explorer(favours, encoding, "The")
+    assert [button.disabled for button in box.children[3].children[:3]] == [
+        True,
+        True,
+        False,
+    ]
+
+
 @pytest.mark.parametrize("text", ODD)
 @pytest.mark.filterwarnings("error")
 def test_any_text_is_answered(explorer, text):

@@ -51,6 +51,11 @@ def glues_every_pair(merge_, generator):
     if value.count(b"ab") < wanted.count(b"ab"):
         raise Mistake("It stops before the end: glue the pair wherever it stands.")
     want_equal(value, wanted, "merge(parts, (b'a', b'b'))")
+    if merge_([b"a", b"bc"], (b"ab", b"c")) == [b"abc"]:
+        raise Mistake(
+            "It glued a and bc for the pair (ab, c). Compare both parts, not the bytes "
+            "that they make together."
+        )
 
 
 def does_not_overlap(merge_, generator):
@@ -118,6 +123,15 @@ def wrong_nothing(parts, pair):
     return parts
 
 
+def wrong_joined(parts, pair):
+    merged, i = [], 0
+    while i < len(parts):
+        both = b"".join(parts[i : i + 2]) == pair[0] + pair[1]
+        merged.append(b"".join(parts[i : i + 2]) if both else parts[i])
+        i += 2 if both else 1
+    return merged
+
+
 def wrong_text(parts, pair):
     return [part.decode() for part in merge(parts, pair)]
 
@@ -162,6 +176,7 @@ MERGE = Exercise(
         Wrong("the last part is lost", wrong_loses_last, "The last part is lost"),
         Wrong("keeps the right half", wrong_keeps_right, "The bytes changed"),
         Wrong("list against tuple", wrong_nothing, "Nothing was glued"),
+        Wrong("joined bytes", wrong_joined, "Compare both parts"),
         Wrong("text for bytes", wrong_text, "The parts are bytes"),
     ),
 )
@@ -181,7 +196,15 @@ def gives_ids(encode, generator):
     want_type(value, list, "encode_chunk(chunk, ranks)")
     if value and type(value[0]) is bytes:
         raise Mistake("These are the tokens themselves; give their ids: ranks[token].")
-    want_equal(encode(b"abc", dict(BYTES)), [97, 98, 99], "encode_chunk(b'abc', bytes)")
+    order = torch.randperm(256, generator=generator).tolist()
+    ranks = {bytes([byte]): rank for byte, rank in enumerate(order)}
+    value, wanted = encode(b"abc", dict(ranks)), [order[byte] for byte in b"abc"]
+    if value == [97, 98, 99]:
+        raise Mistake(
+            "It gives the bytes' own values. A single byte has a rank too: in GPT-2's "
+            "vocabulary b'a' is 64, not 97."
+        )
+    want_equal(value, wanted, "encode_chunk(b'abc') with shuffled bytes")
 
 
 def merges_lowest_rank_first(encode, generator):
@@ -260,6 +283,11 @@ def wrong_highest(chunk, ranks):
                 break
 
 
+def wrong_byte_values(chunk, ranks):
+    values = {rank: token[0] for token, rank in ranks.items() if len(token) == 1}
+    return [values.get(id, id) for id in encode_chunk(chunk, ranks)]
+
+
 def wrong_tokens(chunk, ranks):
     return _encode_left(chunk, ranks)
 
@@ -271,7 +299,8 @@ ENCODE_CHUNK = Exercise(
     rule=(
         "Start from single bytes. Of all neighbours whose joined bytes are in `ranks`, glue "
         "the pair with the lowest rank (the leftmost, if it stands there twice), and again, "
-        "until no pair is known. Return the ids: the rank of each part that is left."
+        "until no pair is known. Return the ids: the rank of each part that is left, single "
+        "bytes too. Look at the neighbours in the chunk; don't walk through all ranks."
     ),
     reference=tokenizer.encode_chunk,
     checks=(
@@ -305,6 +334,7 @@ ENCODE_CHUNK = Exercise(
         Wrong("the longest token", wrong_longest, "the longest token that fits"),
         Wrong("one round", wrong_one_round, "stops after one round"),
         Wrong("the highest rank", wrong_highest, "Of all pairs take the lowest"),
+        Wrong("a byte's own value", wrong_byte_values, "the bytes' own values"),
         Wrong("tokens for ids", wrong_tokens, "give their ids"),
     ),
 )
@@ -343,6 +373,7 @@ def long_tokens(decode_, generator):
     ranks = tokenizer.train(MIXED * 20, 300)
     ids = tokenizer.encode(MIXED, ranks)
     value = decode_(list(ids), as_tokens(ranks))
+    want_type(value, str, "decode of longer tokens")
     if value != MIXED:
         raise Mistake(
             f"With longer tokens, {MIXED!r} came back as {value!r}. Look each id up in "
@@ -364,7 +395,21 @@ def broken_ends_show(decode_, generator):
         raise Mistake(
             'Half a character at the end has vanished. Show it as �: errors="replace".'
         )
-    want_equal(value, decode(ids, as_tokens(BYTES)), "decode of half a character")
+    ids += list(b" end")
+    value, wanted = decode_(list(ids), as_tokens(BYTES)), decode(ids, as_tokens(BYTES))
+    want_equal(value, wanted, "decode of half a character and more text")
+
+
+def unknown_ids_raise(decode_, generator):
+    want_equal(decode_([104, 105], {104: b"h", 105: b"i"}), "hi", "decode([104, 105])")
+    try:
+        value = decode_([104, 105, 999], {104: b"h", 105: b"i"})
+    except (KeyError, ValueError, IndexError):
+        return
+    raise Mistake(
+        f"Id 999 is not in tokens, and it gave {value!r}. An id that nobody knows must "
+        "raise an error, or a mistake goes unnoticed."
+    )
 
 
 def wrong_each_alone(ids, tokens):
@@ -383,6 +428,10 @@ def wrong_latin(ids, tokens):
     return b"".join(tokens[id] for id in ids).decode("latin-1")
 
 
+def wrong_skips_unknown(ids, tokens):
+    return b"".join(tokens.get(id, b"") for id in ids).decode("utf-8", errors="replace")
+
+
 def wrong_ids_as_bytes(ids, tokens):
     return bytes(id % 256 for id in ids).decode("utf-8", errors="replace")
 
@@ -394,7 +443,8 @@ DECODE = Exercise(
     rule=(
         "Turn ids back into text. `tokens` maps an id to its `bytes`. Emoji and Tamil "
         "letters are spread over several tokens, and a model can stop half way through one: "
-        "bytes that are no character must come out as �, not as an error."
+        "bytes that are no character must come out as � where they stand, as "
+        '`errors="replace"` does. An id that is not in `tokens` must raise an error.'
     ),
     reference=tokenizer.decode,
     checks=(
@@ -419,12 +469,20 @@ DECODE = Exercise(
             hint="Look up the `errors` argument of `bytes.decode`.",
             run=broken_ends_show,
         ),
+        Check(
+            name="unknown ids",
+            points=1,
+            proves="refuses an id that is not in the vocabulary",
+            hint="`tokens[id]` raises by itself; `tokens.get(id, …)` hides the mistake.",
+            run=unknown_ids_raise,
+        ),
     ),
     wrong=(
         Wrong("each token alone", wrong_each_alone, "join all the bytes first"),
         Wrong("errors ignored", wrong_ignore, "has vanished"),
         Wrong("errors raised", wrong_strict, 'errors="replace"'),
         Wrong("latin-1", wrong_latin, "The bytes are UTF-8"),
+        Wrong("unknown ids skipped", wrong_skips_unknown, "nobody knows"),
         Wrong("ids taken for bytes", wrong_ids_as_bytes, "stands for several bytes"),
     ),
 )
@@ -473,6 +531,10 @@ def any_script(encode, generator):
     if value == [ord(letter) for letter in text]:
         raise Mistake("These are code points; UTF-8 bytes are wanted: to_bytes(chunk).")
     want_equal(value, list(text.encode()), f"encode({text!r})")
+    value = encode("aaaa", {**BYTES, b"aa": 256}, "a")
+    if value == [256, 256]:
+        raise Mistake("It ignores its third argument: split(text, pattern).")
+    want_equal(value, [97] * 4, "encode('aaaa') with a pattern that cuts after each a")
 
 
 def wrong_no_split(text, ranks, pattern=None):
@@ -481,6 +543,10 @@ def wrong_no_split(text, ranks, pattern=None):
 
 def wrong_str_split(text, ranks, pattern=None):
     return [id for word in text.split() for id in encode_chunk(word.encode(), ranks)]
+
+
+def wrong_own_pattern(text, ranks, pattern=None):
+    return tokenizer.encode(text, ranks)
 
 
 def wrong_nested(text, ranks, pattern=None):
@@ -527,9 +593,9 @@ ENCODE = Exercise(
             run=same_ids_as_tiktoken,
         ),
         Check(
-            name="any script",
+            name="any script, any pattern",
             points=1,
-            proves="takes any script",
+            proves="takes any script and any pattern",
             hint="encode_chunk wants bytes.",
             run=any_script,
         ),
@@ -537,6 +603,7 @@ ENCODE = Exercise(
     wrong=(
         Wrong("no split", wrong_no_split, "went across two words"),
         Wrong("text.split()", wrong_str_split, "The spaces are lost"),
+        Wrong("its own pattern", wrong_own_pattern, "ignores its third argument"),
         Wrong("a list of lists", wrong_nested, "list of lists"),
         Wrong("letters for bytes", wrong_not_bytes, "its keys are bytes"),
         Wrong("no merging", wrong_no_merging, "should"),
@@ -574,6 +641,10 @@ def reads_all_of_it(cost, generator):
     if math.isclose(value, len(text) / len(text.split())):
         raise Mistake("You divide by words; divide by characters, spaces too.")
     want_close(value, 1.0, "the cost of one token for each character")
+    text = f"  {letters(generator, 8).decode().title()} "
+    value = cost(lambda t: [0] * (5 if t == text else 9), text)
+    if value != 5 / len(text):
+        raise Mistake("The text was changed before it was encoded: give it as it is.")
 
 
 def wrong_inverse(encode, text):
@@ -586,6 +657,10 @@ def wrong_per_byte(encode, text):
 
 def wrong_per_word(encode, text):
     return len(encode(text)) / len(text.split())
+
+
+def wrong_lower(encode, text):
+    return len(encode(text.lower())) / len(text)
 
 
 def wrong_integer(encode, text):
@@ -628,6 +703,7 @@ COST = Exercise(
         Wrong("upside down", wrong_inverse, "upside down"),
         Wrong("by bytes", wrong_per_byte, "divide by bytes"),
         Wrong("by words", wrong_per_word, "it should be"),
+        Wrong("a changed text", wrong_lower, "was changed before"),
         Wrong("whole numbers", wrong_integer, "should be a float"),
     ),
 )

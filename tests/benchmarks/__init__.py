@@ -18,12 +18,14 @@ class Failed(Exception):
     """A benchmark can't go on; the text says why, and what to do."""
 
 
-def seconds(task: Callable[[], object]) -> float:
-    """How long one call takes; the garbage of earlier ones is collected first."""
+def seconds(
+    task: Callable[[], object], now: Callable[[], float] = time.perf_counter
+) -> float:
+    """How long one call takes by a clock; earlier garbage is collected first."""
     gc.collect()
-    start = time.perf_counter()
+    start = now()
     task()
-    return time.perf_counter() - start
+    return now() - start
 
 
 def bar(total: int, about: str) -> tqdm:
@@ -53,7 +55,7 @@ def clock(time: float) -> str:
 
 
 def ratio(ours: list[float], peer: list[float]) -> str:
-    """How ours does beside a peer: the median of the rounds' ratios, and their range."""
+    """How ours does beside a peer: median of the rounds' ratios, and their range."""
     every = sorted(theirs / mine for mine, theirs in zip(ours, peer))
     faster = statistics.median(every) >= 1
     every = every if faster else [1 / one for one in reversed(every)]
@@ -73,4 +75,5 @@ def show(times: dict[str, list[float]], size: float = 0, unit: str = "MB") -> No
         line = f"  {name:<28}{clock(middle):>10}"
         line += f"   {clock(min(taken))}–{clock(max(taken))}".ljust(24)
         line += f"{size / middle:8.3g} {unit}/s" if size else ""
-        print(line + ("" if taken is ours else f"   ours: {ratio(ours, taken)}"))
+        line += "" if taken is ours else f"   ours: {ratio(ours, taken)}"
+        print(line.rstrip(), flush=True)

@@ -60,7 +60,9 @@ def arguments() -> argparse.Namespace:
     """What the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
     parser.add_argument("name", nargs="*", help=f"{', '.join(NAMES)}; none: all")
-    about = "tokenizer: the textbook trainer on the whole text too (about ten minutes)"
+    about = (
+        "tokenizer: the textbook trainer on the whole text too (ten to twenty minutes)"
+    )
     parser.add_argument("--full", action="store_true", help=about)
     return parser.parse_args()
 
