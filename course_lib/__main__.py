@@ -46,6 +46,11 @@ def parser() -> argparse.ArgumentParser:
 
     bench = command("bench", "Measure speed against other libraries.")
     bench.add_argument("name", nargs="*", help="tokenizer, pretrained; none: all")
+    bench.add_argument(
+        "--full",
+        action="store_true",
+        help="the textbook trainer on all of the text too",
+    )
     return top
 
 
@@ -123,7 +128,7 @@ def main(arguments: list[str] | None = None) -> int:
         return inside("course_lib.doctor", ["--fetch"] if args.fetch else [])
     if args.command == "refresh":
         return inside("course_lib.lessons", [lesson_number(n) for n in args.lesson])
-    return inside("tests.benchmarks", args.name)
+    return inside("tests.benchmarks", [*args.name, *["--full"] * args.full])
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import ctypes
 import importlib
 import inspect
 import io
-import math
 import secrets
 import textwrap
 import threading
@@ -297,7 +296,7 @@ def predict(guess: Any, measured: Any, unit: str = "") -> None:
     if guess is ... or guess is None:
         print(f"{told} (You made no guess: replace the ... above and run both again.)")
     elif isinstance(guess, int | float) and isinstance(measured, int | float):
-        if math.isnan(guess):
+        if guess != guess:  # NaN, and nothing else
             print(f"{told} Your guess is not a number.")
         elif (
             min(0.8 * measured, 1.2 * measured)
