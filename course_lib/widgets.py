@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 
 from course_lib import figures, sampling, tokenizer
 
-WIDE = ipywidgets.Layout(width="100%", max_width="800px")
+WIDE = ipywidgets.Layout(width="auto", max_width="768px")  # as wide as a picture
+LABEL = {"description_width": "90px"}  # "Temperature" is cut short at the usual 80
 LONGEST = 2_000  # characters of a typed text that are cut; the rest waits
 MOST_IDS = 400  # tokens that the model reads in one go: about a second
 
@@ -36,7 +37,7 @@ def picture(axis: Axes) -> ipywidgets.Image:
     """A picture that a widget can change."""
     image = ipywidgets.Image(value=figures.png(axis), format="png")
     image.layout = ipywidgets.Layout(width=f"{axis.figure.get_figwidth() * 96:.0f}px")
-    image.layout.max_width = "100%"
+    image.layout.max_width = "calc(100% - 4px)"  # its margins are two on each side
     return image
 
 
@@ -47,11 +48,13 @@ def next_token_explorer(
 
     encoding is a tiktoken.Encoding. Returns the picture for `text` and the widget.
     """
-    box = ipywidgets.Text(value=text, description="Text", continuous_update=False)
-    heat = ipywidgets.FloatSlider(
-        value=1.0, min=0.1, max=2.0, step=0.1, description="Temperature"
+    box = ipywidgets.Text(
+        value=text, description="Text", style=LABEL, continuous_update=False
     )
-    box.layout, heat.layout = WIDE, ipywidgets.Layout(width="400px")
+    heat = ipywidgets.FloatSlider(
+        value=1.0, min=0.1, max=2.0, step=0.1, description="Temperature", style=LABEL
+    )
+    box.layout, heat.layout = WIDE, ipywidgets.Layout(width="auto", max_width="400px")
     buttons = [ipywidgets.Button() for _ in range(choices)]
     note = ipywidgets.HTML()
     tokens = [""] * choices
@@ -71,13 +74,12 @@ def next_token_explorer(
         top = p.topk(choices)
         pieces = [encoding.decode_single_token_bytes(int(id)) for id in top.indices]
         tokens[:] = [piece.decode("utf-8", errors="replace") for piece in pieces]
-        for button, piece, id, chance in zip(buttons, pieces, top.indices, top.values):
+        every_part = zip(buttons, pieces, tokens, top.indices, top.values)
+        for button, piece, token, id, chance in every_part:
             button.description = figures.visible(piece)
-            button.tooltip = f"append this token (probability {chance:.3f})"
-            # Half a character and a special token can't be typed as text.
-            button.disabled = encoding.encode(tokens[buttons.index(button)]) != [
-                int(id)
-            ]
+            button.tooltip = f"append {token!r} (probability {chance:.3f})"
+            # Half a character, a special token or a new line can't be typed here.
+            button.disabled = encoding.encode(token) != [int(id)] or "\n" in token
         ending = box.value[-40:].replace("\n", " ")
         title = f"What comes after “…{ending}”?" if len(box.value) > 40 else ""
         title = title or f"What comes after “{ending}”?"
