@@ -6,6 +6,7 @@ Lesson 00 uses it; lesson 11 opens it.
 """
 
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
 from safetensors import SafetensorError
@@ -39,7 +40,10 @@ def smollm2(device: torch.device | str = "cpu") -> tuple[Llama, tokenizer.Encodi
     two seconds. Raises cache.CacheError if there is neither a cache nor a network.
     """
     tensors = _load(converted(), str(device))
-    with torch.device("meta"):
+    # Drawing random numbers for a "meta" tensor makes torch import sympy: 1.5 s for
+    # nothing, as all weights come from the file.
+    no_start = patch.object(torch.nn.Embedding, "reset_parameters", lambda self: None)
+    with torch.device("meta"), no_start:
         model = Llama(SMOLLM2_135M)  # shapes only: the weights come from the file
     model.load_state_dict(tensors, assign=True)
     return model.eval().requires_grad_(False), tokenizer.smollm2()
