@@ -192,6 +192,20 @@ def test_two_processes_filling_one_cache(empty_cache):
         assert {digest(data) for data in times} == {file.sha256} and len(times) == 3
 
 
+def test_a_second_process_waits_for_the_first(empty_cache):
+    file = small_wheel(empty_cache)
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager:
+        got = manager.list()
+        with cache.lock(file.wheel):  # this process is filling the cache
+            worker = context.Process(target=fetch_in_a_process, args=(file, got))
+            worker.start()
+            worker.join(6)
+            assert worker.is_alive() and not list(got)
+        worker.join(30)
+        assert worker.exitcode == 0 and digest(got[0]) == file.sha256
+
+
 def test_write_leaves_nothing_half_done(tmp_path):
     def fail(part):
         part.write_bytes(b"half")
