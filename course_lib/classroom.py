@@ -349,3 +349,34 @@ def want_close(value: Any, wanted: float, what: str, tolerance: float = 1e-4) ->
     want_type(value, float, what)
     if not abs(value - wanted) <= tolerance * max(1.0, abs(wanted)):
         raise Mistake(f"{what} is {value:.5g}; it should be {wanted:.5g}.")
+
+
+def want_tensor(value: Any, shape: tuple[int, ...], what: str) -> None:
+    """Demand a tensor of this shape, of decimal numbers, all of them finite."""
+    want_type(value, torch.Tensor, what)
+    if tuple(value.shape) != tuple(shape):
+        raise Mistake(
+            f"{what} has shape {tuple(value.shape)}; it should be {tuple(shape)}."
+        )
+    if not value.is_floating_point():
+        raise Mistake(f"{what} holds {value.dtype}; decimal numbers are wanted.")
+    if value.isnan().any():
+        raise Mistake(f"{what} holds NaN: a zero divided by zero, or infinities mixed?")
+    if value.isinf().any():
+        raise Mistake(f"{what} holds an infinite number.")
+
+
+def want_near(
+    value: Any, wanted: torch.Tensor, what: str, tolerance: float = 1e-4
+) -> None:
+    """Demand a tensor whose every number is within `tolerance` of the wanted one."""
+    want_tensor(value, tuple(wanted.shape), what)
+    gap = (value.detach().double().cpu() - wanted.double()).abs()
+    allowed = tolerance * wanted.double().abs().clamp(min=1.0)
+    if bool((gap <= allowed).all()):
+        return
+    place = tuple(int(i) for i in (gap > allowed).nonzero()[0])
+    at = f" at {list(place)}" if place else ""
+    raise Mistake(
+        f"{what}{at} is {float(value[place]):.4g}; it should be {float(wanted[place]):.4g}."
+    )

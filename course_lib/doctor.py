@@ -91,7 +91,7 @@ def room() -> bool:
 
 def cached(fetch: bool) -> bool:
     """Every file of the cache, its SHA-256 computed afresh."""
-    from course_lib import cache, pretrained, tokenizer
+    from course_lib import cache, pretrained, tokenizer, vectors
 
     print(f"   cache: {cache.folder()}")
     if fetch:
@@ -100,16 +100,21 @@ def cached(fetch: bool) -> bool:
                 cache.fetch(file)
             pretrained.converted()
             tokenizer.smollm2_vocabulary()
+            vectors.glove()
         except cache.CacheError as error:
             return say(BAD, str(error))
     fine = True
     for file in cache.EVERYTHING:
         fine &= _verified(cache.folder() / file.name, file.sha256, file.about, BAD)
-    for name in (pretrained.CONVERTED, tokenizer.SMOLLM2_VOCABULARY):
+    for name, about in (
+        (pretrained.CONVERTED, "made from the first file"),
+        (tokenizer.SMOLLM2_VOCABULARY, "made from the first file"),
+        (vectors.GLOVE, "GloVe's word vectors (Stanford, PDDL)"),
+    ):
         path = cache.folder() / name
         note = path.with_name(name + ".sha256")
         digest = note.read_text().strip() if note.is_file() else ""
-        fine &= _verified(path, digest, "made from the first file", WARN)
+        fine &= _verified(path, digest, about, WARN)
     return fine
 
 

@@ -28,7 +28,7 @@ CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 LEFT_TO_COLAB = {"torch", "numpy", "matplotlib", "ipywidgets"}
 # What a lesson imports that a Colab runtime may lack.
 COLAB_MAY_LACK = ("anywidget", "gguf", "platformdirs", "regex", "safetensors")
-COLAB_MAY_LACK += ("tiktoken", "tqdm", "filelock")
+COLAB_MAY_LACK += ("tiktoken", "tqdm", "filelock", "duckdb")
 
 
 for _stream in (sys.stdout, sys.stderr):

@@ -15,6 +15,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from course_lib.gpt import attend, attention_weights, check_ids, join_heads, scores
+
 
 @dataclass(frozen=True)
 class LlamaConfig:
@@ -90,16 +92,25 @@ class Attention(nn.Module):
         """(B, T, H·D) → (B, H, T, D)"""
         return x.unflatten(-1, (-1, self.config.head_size)).transpose(1, 2)
 
+    def share(self, x: torch.Tensor) -> torch.Tensor:
+        """Give each key or value head to the query heads that share it: all H heads."""
+        sharers = self.config.query_heads // self.config.key_value_heads
+        return x.repeat_interleave(sharers, dim=1)  # (B, fewer H, T, D) → (B, H, T, D)
+
+    def query_and_key(self, x: torch.Tensor, turn: torch.Tensor) -> tuple:
+        """Queries and keys, turned by their positions: both (B, H, T, D)."""
+        query = rotate(self.split(self.query(x)), turn)
+        return query, self.share(rotate(self.split(self.key(x)), turn))
+
+    def pattern(self, x: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:
+        """The weights (B, H, T, T) that forward mixes with: for pictures."""
+        return attention_weights(scores(*self.query_and_key(x, turn)))
+
     def forward(self, x: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:
         """(B, T, C) → (B, T, C)"""
-        query = rotate(self.split(self.query(x)), turn)  # (B, H, T, D)
-        key = rotate(self.split(self.key(x)), turn)  # (B, fewer H, T, D)
-        value = self.split(self.value(x))
-        sharers = self.config.query_heads // self.config.key_value_heads
-        key = key.repeat_interleave(sharers, dim=1)  # (B, H, T, D)
-        value = value.repeat_interleave(sharers, dim=1)
-        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)
-        return self.output(mixed.transpose(1, 2).flatten(2))  # (B, T, C)
+        query, key = self.query_and_key(x, turn)  # (B, H, T, D)
+        value = self.share(self.split(self.value(x)))
+        return self.output(join_heads(attend(query, key, value)))  # (B, T, C)
 
 
 class MLP(nn.Module):
@@ -142,6 +153,10 @@ class Llama(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = RMSNorm(config.channels)
 
+    def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        """ids (B, T) → (B, T, C)"""
+        return self.embedding(ids)
+
     def unembed(self, x: torch.Tensor) -> torch.Tensor:
         """(…, C) → logits (…, V), with the embedding matrix used a second time."""
         return F.linear(self.norm(x), self.embedding.weight)
@@ -151,42 +166,10 @@ class Llama(nn.Module):
 
         Raises ValueError for no positions, too many, or an id outside the vocabulary.
         """
-        self.check(ids)
-        x = self.embedding(ids)  # (B, T, C)
+        check_ids(ids, self.config, self.embedding.weight.device)
+        x = self.embed(ids)  # (B, T, C)
         size, base = self.config.head_size, self.config.rope_base
         turn = rotation(ids.shape[1], size, base, ids.device).to(x.dtype)  # (2, T, D)
         for block in self.blocks:
             x = block(x, turn)
         return self.unembed(x)  # (B, T, V)
-
-    def check(self, ids: torch.Tensor) -> None:
-        """Raise ValueError, in one sentence, for ids that no model could read."""
-        if not isinstance(ids, torch.Tensor):
-            raise ValueError(
-                f"The ids are a {type(ids).__name__}; the model wants torch.tensor([ids])."
-            )
-        if ids.dim() != 2 or ids.numel() == 0:
-            raise ValueError(
-                f"The ids have shape {tuple(ids.shape)}; the model wants (batch, "
-                "positions) with at least one position, such as torch.tensor([[504]])."
-            )
-        if ids.dtype not in (torch.int64, torch.int32):
-            raise ValueError(
-                f"The ids are {ids.dtype}; they are whole numbers: ids.long()."
-            )
-        if ids.shape[1] > self.config.context:
-            raise ValueError(
-                f"{ids.shape[1]:,} positions are more than the context length of "
-                f"{self.config.context:,}; keep the last: ids[:, -{self.config.context}:]."
-            )
-        if ids.device != self.embedding.weight.device:
-            raise ValueError(
-                f"The ids are on {ids.device} and the model is on "
-                f"{self.embedding.weight.device}; move the ids: ids.to(device)."
-            )
-        low, high = ids.min().item(), ids.max().item()
-        if low < 0 or high >= self.config.vocabulary:
-            raise ValueError(
-                f"Ids run from 0 to {self.config.vocabulary - 1:,}; these hold "
-                f"{low if low < 0 else high:,}. Were they made by another tokenizer?"
-            )

@@ -5,6 +5,7 @@ It is turned into plain float32 once and kept as safetensors, which loads in a b
 Lesson 00 uses it; lesson 11 opens it.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
 
@@ -14,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
 from course_lib import cache, tokenizer
+from course_lib.gpt import GPT, GPTConfig
 from course_lib.llama import SMOLLM2_135M, Llama, LlamaConfig
 
 CONVERTED = "smollm2-135m-instruct.f32.safetensors"
@@ -94,6 +96,95 @@ def unpermute(weight: torch.Tensor, head_size: int) -> torch.Tensor:
     """
     pairs = weight.reshape(-1, head_size // 2, 2, weight.shape[-1])  # (H, D/2, 2, C)
     return pairs.transpose(1, 2).reshape(weight.shape)
+
+
+# GPT-2 ------------------------------------------------------------------------------
+
+# Hugging Face's names for a layer's tensors, and ours; c_attn is three of ours in one.
+GPT2_NAMES = {
+    "ln_1": "attention_norm",
+    "attn.c_proj": "attention.output",
+    "ln_2": "mlp_norm",
+    "mlp.c_fc": "mlp.up",
+    "mlp.c_proj": "mlp.down",
+}
+
+
+def gpt2(
+    source: Path | str = "openai-community/gpt2",
+    model_class: Callable = GPT,
+    heads: int | None = None,
+) -> GPT:
+    """A GPT-2 from a safetensors file in Hugging Face's layout, or from the hub by name.
+
+    Any model class that is built as ours is will do: a learner's own, for instance. heads
+    is needed for shapes that are not GPT-2's, whose heads have 64 channels. Raises
+    ValueError if the file holds something else, cache.CacheError if the hub can't be
+    reached.
+    """
+    path = Path(source)
+    if not path.is_file():
+        path = cache.from_hub(str(source), "model.safetensors")
+    tensors = read_gpt2(path)
+    config = gpt2_config(tensors, heads)
+    with torch.device("meta"):
+        model = model_class(config)
+    model.load_state_dict(tensors, assign=True)
+    model.unembedding.weight = model.embedding.weight  # tied: one tensor, used twice
+    return model.eval().requires_grad_(False)
+
+
+def gpt2_config(tensors: dict, heads: int | None = None) -> GPTConfig:
+    """The five numbers, read off the shapes of a GPT-2's tensors."""
+    vocabulary, channels = tensors["embedding.weight"].shape
+    context = len(tensors["position.weight"])
+    layers = len({name.split(".")[1] for name in tensors if name.startswith("blocks.")})
+    return GPTConfig(vocabulary, context, layers, channels, heads or channels // 64)
+
+
+def read_gpt2(path: Path) -> dict:
+    """All weights of a GPT-2 file in Hugging Face's layout, under our names.
+
+    It stores a linear layer's matrix the other way round (in × out), and query, key and
+    value side by side in one. Raises ValueError if a tensor is missing.
+    """
+    try:
+        stored = load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a whole safetensors file ({error}).") from None
+    stored = {name.removeprefix("transformer."): w for name, w in stored.items()}
+    layers = sum(name.endswith("ln_1.weight") for name in stored)
+    try:
+        tensors = {
+            "embedding.weight": stored["wte.weight"],
+            "unembedding.weight": stored["wte.weight"],
+            "position.weight": stored["wpe.weight"],
+            "norm.weight": stored["ln_f.weight"],
+            "norm.bias": stored["ln_f.bias"],
+        }
+        for layer in range(layers):
+            tensors |= _gpt2_layer(stored, f"h.{layer}", f"blocks.{layer}")
+    except KeyError as error:
+        raise ValueError(
+            f"{path} has no tensor {error}: it is not a GPT-2 in Hugging Face's layout."
+        ) from None
+    return tensors
+
+
+def _gpt2_layer(stored: dict, old: str, new: str) -> dict:
+    tensors = {}
+    for kind in ("weight", "bias"):
+        for theirs, ours in GPT2_NAMES.items():
+            tensors[f"{new}.{ours}.{kind}"] = _turned(stored[f"{old}.{theirs}.{kind}"])
+        three = _turned(stored[f"{old}.attn.c_attn.{kind}"]).chunk(3)
+        for name, tensor in zip(("query", "key", "value"), three):
+            tensors[f"{new}.attention.{name}.{kind}"] = tensor.contiguous()
+    return tensors
+
+
+def _turned(weight: torch.Tensor) -> torch.Tensor:
+    """A matrix the other way round: (in, out) → (out, in); a vector as it is."""
+    return weight.T.contiguous() if weight.dim() == 2 else weight
 
 
 def parameters(model: torch.nn.Module) -> int:

@@ -13,6 +13,18 @@ import torch
 from course_lib import device
 
 
+def softmax(logits: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+    """Turn logits (…, V) into probabilities (…, V): positive, each row sums to one.
+
+    e to the power of each logit over the temperature, divided by their sum. The largest
+    is taken off first, which changes nothing in the result: e to the power of 1,000 is
+    more than a computer can hold.
+    """
+    scaled = logits / temperature
+    powers = torch.exp(scaled - scaled.max(-1, keepdim=True).values)
+    return powers / powers.sum(-1, keepdim=True)
+
+
 def next_token_probabilities(
     model: Callable, ids: list[int], temperature: float = 1.0
 ) -> torch.Tensor:
@@ -27,7 +39,7 @@ def next_token_probabilities(
         raise ValueError(f"The temperature is {temperature}; give a number above 0.")
     with torch.no_grad():
         logits = model(torch.tensor([ids], device=device.where(model)))  # (1, T, V)
-    return torch.softmax(logits[0, -1].float() / temperature, dim=-1).cpu()
+    return softmax(logits[0, -1].float(), temperature).cpu()
 
 
 def greedy(probabilities: torch.Tensor) -> int:

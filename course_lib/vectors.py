@@ -1,0 +1,242 @@
+"""The room of word vectors: looked up, compared, added, trained from scratch.
+
+Built in lesson 02. The trained ones are GloVe (Pennington, Socher & Manning 2014): 50
+numbers for each of the 50,000 most frequent words of Wikipedia and news up to 2014.
+
+N words, C channels.
+Sources: Mikolov et al. 2013a (skip-gram), 2013b (negative sampling, analogies).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch.nn import functional as F
+from tqdm import trange
+
+from course_lib import cache
+
+GLOVE = "glove-50d-50000.safetensors"
+GLOVE_WORDS = 50_000  # the most frequent of 400,000
+
+
+def look_up(ids: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
+    """Rows of a matrix by a matrix product: ids (T), embedding (N, C) → (T, C).
+
+    A row of zeros with a single one, times the matrix, is one row of the matrix. It gives
+    what embedding[ids] gives, which only copies.
+    """
+    one_hot = F.one_hot(ids, len(embedding)).to(embedding.dtype)  # (T, N)
+    return one_hot @ embedding
+
+
+def cosine(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """How far two vectors point the same way, from -1 to 1: (…, C), (…, C) → (…).
+
+    The dot product over both lengths. A vector of zeros points nowhere: its cosine is 0.
+    """
+    lengths = a.norm(dim=-1) * b.norm(dim=-1)
+    return (a * b).sum(-1) / lengths.clamp(min=1e-12)
+
+
+def nearest(query: torch.Tensor, vectors: torch.Tensor, count: int) -> list[int]:
+    """The rows of `vectors` (N, C) that point most like `query` (C), best first.
+
+    One product compares the query with all rows at once.
+    """
+    similarity = F.normalize(vectors, dim=-1) @ F.normalize(query, dim=-1)  # (N)
+    return similarity.topk(count).indices.tolist()
+
+
+def direction(vectors: torch.Tensor, pairs: list[tuple[int, int]]) -> torch.Tensor:
+    """The mean step from the first to the second of each pair of rows: (C).
+
+    The pairs (cat, cats), (car, cars), … give the direction of the plural.
+    """
+    first, second = torch.tensor(pairs).T  # (pairs) and (pairs)
+    return (vectors[second] - vectors[first]).mean(0)
+
+
+def analogy(
+    vectors: torch.Tensor, a: int, b: int, c: int, leave_out: bool = True
+) -> int:
+    """The row that is to c as b is to a: man, woman, king → queen, if all goes well.
+
+    The row of `vectors` (N, C), each first brought to length one, that points most like
+    b - a + c. The three inputs stand near that point themselves; `leave_out` keeps them
+    from being the answer (Mikolov et al. 2013b leave them out, without which most
+    analogies give c).
+    """
+    unit = F.normalize(vectors, dim=-1)
+    similarity = unit @ (unit[b] - unit[a] + unit[c])  # (N)
+    if leave_out:
+        similarity[[a, b, c]] = -torch.inf
+    return int(similarity.argmax())
+
+
+@dataclass(frozen=True)
+class WordVectors:
+    """Words and a vector for each: row i of `vectors` (N, C) belongs to words[i]."""
+
+    words: list[str]
+    vectors: torch.Tensor
+
+    def __post_init__(self):
+        object.__setattr__(self, "_ids", {word: i for i, word in enumerate(self.words)})
+
+    def id(self, word: str) -> int:
+        """The row of a word; raises KeyError, in a sentence, for one that has none."""
+        if word not in self._ids:
+            raise KeyError(
+                f"{word!r} is not among these {len(self.words):,} words. "
+                "Is it in small letters, and one word?"
+            )
+        return self._ids[word]
+
+    def __contains__(self, word: str) -> bool:
+        return word in self._ids
+
+    def __getitem__(self, word: str) -> torch.Tensor:
+        """The vector of a word: (C)."""
+        return self.vectors[self.id(word)]
+
+    def near(self, word: str, count: int = 8) -> list[str]:
+        """The words whose vectors point most like this word's, itself left out."""
+        rows = nearest(self[word], self.vectors, count + 1)
+        return [self.words[i] for i in rows if self.words[i] != word][:count]
+
+    def analogy(self, a: str, b: str, c: str, leave_out: bool = True) -> str:
+        """The word that is to c as b is to a."""
+        rows = (self.id(a), self.id(b), self.id(c))
+        return self.words[analogy(self.vectors, *rows, leave_out)]
+
+
+def glove() -> WordVectors:
+    """GloVe's 50,000 most frequent words, as vectors (50000, 50), float32.
+
+    The first call fetches 76 MB and keeps 10 MB. Raises cache.CacheError if there is
+    neither a cache nor a network.
+    """
+    path = cache.made(GLOVE, _keep_glove)
+    with safe_open(path, framework="pt") as file:
+        return WordVectors(
+            file.metadata()["words"].split("\n"), file.get_tensor("vectors")
+        )
+
+
+def _keep_glove(path: Path) -> None:
+    """Write the most frequent words of GloVe to `path`, words among the metadata."""
+    import duckdb  # reads the list of words; needed once
+
+    table = duckdb.read_parquet(str(cache.checked(cache.GLOVE_WORDS)))
+    words = [row[0] for row in table.limit(GLOVE_WORDS).fetchall()]
+    rows = np.load(cache.checked(cache.GLOVE_VECTORS), mmap_mode="r")[:GLOVE_WORDS]
+    vectors = torch.from_numpy(rows.copy())  # (50000, 50)
+    save_file({"vectors": vectors}, path, metadata={"words": "\n".join(words)})
+    for file in (cache.GLOVE_WORDS, cache.GLOVE_VECTORS):  # 84 MB that nobody needs now
+        (cache.folder() / file.name).unlink(missing_ok=True)
+
+
+# Training: skip-gram with negative sampling -------------------------------------------
+
+
+def draw_pairs(
+    ids: torch.Tensor, window: int, count: int, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw `count` words and, for each, one of its neighbours: two (count) of ids.
+
+    ids (T) is a text; a neighbour stands up to `window` places to the left or right.
+    """
+    place = torch.randint(window, len(ids) - window, (count,), generator=generator)
+    step = torch.randint(1, window + 1, (count,), generator=generator)
+    side = 2 * torch.randint(2, (count,), generator=generator) - 1  # left or right
+    return ids[place], ids[place + side * step]
+
+
+def skip_gram_loss(
+    word: torch.Tensor, neighbour: torch.Tensor, strangers: torch.Tensor
+) -> torch.Tensor:
+    """Low if a word's vector fits its neighbour's and no stranger's.
+
+    word (B, C), neighbour (B, C), strangers (B, K, C). The dot product is read as the
+    log-odds that two words stand together (Mikolov et al. 2013b, equation 4).
+    """
+    together = (word * neighbour).sum(-1)  # (B)
+    apart = (strangers @ word.unsqueeze(-1)).squeeze(-1)  # (B, K)
+    return -(F.logsigmoid(together) + F.logsigmoid(-apart).sum(-1)).mean()
+
+
+def skip_gram(
+    ids: torch.Tensor,
+    words: int,
+    generator: torch.Generator,
+    channels: int = 50,
+    steps: int = 2_500,
+    window: int = 4,
+    batch: int = 1_024,
+    strangers: int = 5,
+    bar: bool = True,
+) -> torch.Tensor:
+    """Train a vector for each of `words` words from a text of ids (T): (words, channels).
+
+    Frequent words are skipped now and then, and strangers are drawn by frequency to the
+    power ¾ (Mikolov et al. 2013b, sections 2.2 and 2.3). About 7 ms a step on two cores.
+    """
+    share = torch.bincount(ids, minlength=words) / len(ids)  # (words)
+    keep = (1e-3 / share.clamp(min=1e-9)).sqrt()
+    text = ids[torch.rand(len(ids), generator=generator) < keep[ids]]
+    start = torch.rand(words, channels, generator=generator) - 0.5
+    word = (start / channels).requires_grad_()
+    context = torch.zeros(words, channels, requires_grad=True)
+    optimizer = torch.optim.Adam([word, context], lr=0.01)
+    for _ in trange(steps, desc="skip-gram", delay=2, disable=not bar):
+        a, b = draw_pairs(text, window, batch, generator)
+        drawn = torch.multinomial(
+            share**0.75, batch * strangers, True, generator=generator
+        )
+        others = context[drawn.view(batch, strangers)]  # (B, K, C)
+        loss = skip_gram_loss(word[a], context[b], others)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return word.detach()
+
+
+# The analogy list -----------------------------------------------------------------------
+
+# Pairs that we wrote down; every two pairs of a kind make a question.
+PAIRS = {
+    "capital": "France Paris, Italy Rome, Spain Madrid, Germany Berlin, Japan Tokyo, "
+    "China Beijing, Russia Moscow, Egypt Cairo, England London, Greece Athens, "
+    "Portugal Lisbon, Cuba Havana",
+    "plural": "cat cats, dog dogs, car cars, tree trees, book books, house houses, "
+    "child children, man men, bird birds, city cities, student students, window windows",
+    "man and woman": "king queen, man woman, boy girl, father mother, son daughter, "
+    "brother sister, uncle aunt, he she, actor actress, husband wife, "
+    "prince princess, his her",
+    "more": "big bigger, small smaller, fast faster, slow slower, high higher, "
+    "low lower, long longer, short shorter, old older, young younger, strong stronger, "
+    "hard harder",
+    "past": "walk walked, play played, go went, see saw, take took, give gave, "
+    "make made, say said, write wrote, come came, run ran, begin began",
+}
+
+
+def questions(kind: str) -> list[tuple[str, str, str, str]]:
+    """All questions of a kind: (a, b, c, d), "a is to b as c is to …", d the answer."""
+    pairs = [tuple(pair.split()) for pair in PAIRS[kind].split(", ")]
+    return [(*one, *other) for one in pairs for other in pairs if one != other]
+
+
+def hit_rate(
+    vectors: WordVectors, asked: list[tuple[str, str, str, str]], leave_out: bool = True
+) -> float:
+    """The share of questions whose answer is the nearest word, from 0 to 1.
+
+    Raises KeyError for a question with a word that has no vector.
+    """
+    hits = [vectors.analogy(a, b, c, leave_out) == d for a, b, c, d in asked]
+    return sum(hits) / len(hits)
