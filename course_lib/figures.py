@@ -28,6 +28,9 @@ SIGNED = "berlin_r"  # colour map for signed numbers, with symmetric limits
 DPI = 144
 SANS, MONO = "DejaVu Sans", "DejaVu Sans Mono"
 MOST_TOKENS = 160  # a strip with more would be neither read nor drawn in time
+MOST_LOOKS = 40  # tokens in a grid of who looks at whom; more would be dust
+MOST_NUMBERS = 12  # tokens up to which the weights in a grid are printed
+MOST_LETTERS = 16  # of a token that names a row and a column
 
 
 def card(
@@ -133,16 +136,18 @@ def token_strip(
     rows: Sequence[Sequence[str | bytes]],
     labels: Sequence[str] = (),
     title: str = "",
-    strength: Sequence[float] | None = None,
+    strength: Sequence | None = None,
     columns: int = 96,
 ) -> Axes:
     """Texts cut into boxed tokens, a row of lines for each text.
 
-    strength (0 to 1, a number a token, first row only) sets how brightly a box is
-    filled; without it, neighbours differ in shade so that every boundary shows.
+    strength (0 to 1, a number a token, for the first row or a list for each) sets how
+    brightly a box is filled; without it, neighbours differ in shade so that every boundary shows.
     """
     placed, line = [], 0
-    marks = []
+    marks, shades = [], strength if strength is not None else []
+    if len(shades) and np.ndim(shades[0]) == 0:
+        shades = [shades]
     for i, row in enumerate(rows):
         marks.append(line)
         column = 0.0
@@ -150,7 +155,7 @@ def token_strip(
             text = visible(token)
             if column and column + len(text) + 0.9 > columns:
                 column, line = 0.0, line + 1
-            shade = strength[j] if strength is not None and i == 0 else None
+            shade = shades[i][j] if i < len(shades) else None
             placed.append((column, line, text[: columns - 2], j, shade))
             column += len(text) + 0.9
         if len(row) > MOST_TOKENS:
@@ -219,12 +224,19 @@ def curves(
     for i, (name, (x, y)) in enumerate(series.items()):
         look = {"color": SERIES[i % 5], "linestyle": DASHES[i % 5]}
         axis.plot(x, y, linewidth=2.2, **look)
-        axis.annotate(f" {name}", (x[-1], y[-1]), color=SERIES[i % 5], va="center")
+        lift = sum(
+            _close(y[-1], other[-1], series) for _, other in [*series.values()][:i]
+        )
+        place = {"xytext": (0, -12 * lift), "textcoords": "offset points"}
+        look = {"color": SERIES[i % 5], "va": "center", **place}
+        axis.annotate(f" {name}", (x[-1], y[-1]), **look)
     if reference is not None:
         level, name = reference
         axis.axhline(level, color=MUTED, linewidth=1, linestyle=(0, (2, 3)))
-        spot = {"xycoords": axis.get_yaxis_transform(), "ha": "left", "va": "bottom"}
-        axis.annotate(name, (0.01, level), color=MUTED, fontsize=9, **spot)
+        gaps = [min(abs(y[end] - level) for _, y in series.values()) for end in (0, -1)]
+        x, side = (0.01, "left") if gaps[0] >= gaps[1] else (0.8, "right")
+        spot = {"xycoords": axis.get_yaxis_transform(), "ha": side, "va": "bottom"}
+        axis.annotate(name, (x, level), color=MUTED, fontsize=9, **spot)
     if log:
         axis.set_xscale("log", base=2)
         axis.set_xticks(x, [f"{value:,}" for value in x])
@@ -242,6 +254,12 @@ def curves(
         grown = high * (high / low) ** wide if log else high + (high - low) * wide
         axis.set_xlim(low, grown)
     return axis
+
+
+def _close(a: float, b: float, series: dict) -> bool:
+    """Whether two lines end so near each other that their names would collide."""
+    every = [float(value) for _, y in series.values() for value in y]
+    return abs(float(a) - float(b)) < 0.06 * (max(every) - min(every))
 
 
 def bars(labels: Sequence[str], values: Sequence[float], title: str = "") -> Axes:
@@ -370,4 +388,357 @@ def chunks(wave: np.ndarray, size: int, title: str = "") -> Axes:
         part = np.arange(i * size, min((i + 1) * size + 1, len(wave)))
         axis.plot(part, wave[part], color=(KEY, EXTRA)[i % 2], linewidth=1.6)
         axis.axvline(i * size, color=EMPTY, linewidth=1)
+    return axis
+
+
+def attention_grid(
+    tokens: Sequence[str | bytes], weights: Sequence[Sequence[float]], title: str = ""
+) -> Axes:
+    """Who looks at whom: the dot in row i, column j has weight i, j as its area.
+
+    weights (T, T): row i is what position i looks at, as attention_weights gives it.
+    The first 40 tokens are drawn; up to 12, weights from 0.10 on are printed, too.
+    Raises ValueError if there isn't a row and a column for every token.
+    """
+    size, share = len(tokens), np.asarray(weights)
+    if share.size != size**2:
+        raise ValueError(
+            f"{size} tokens want {size} × {size} weights; these have the shape "
+            f"{share.shape}. Choose one layer and one head: patterns[0, 0]."
+        )
+    count = min(size, MOST_LOOKS)
+    share = share.reshape(size, size)[:count, :count].clip(0, 1)
+    labels = [shortened(visible(token)) for token in tokens[:count]]
+    axis, cell = _cells(labels, title)
+    rows, columns = np.tril_indices(count)
+    later = np.triu_indices(count, 1)  # no position looks at a later one
+    axis.scatter(later[1], later[0], s=(9 * cell) ** 2, color=EMPTY, marker="x")
+    areas = share[rows, columns] * (0.94 * cell * 72) ** 2  # points²
+    axis.scatter(columns, rows, s=areas, color=KEY, linewidths=0)
+    if count <= MOST_NUMBERS:
+        _number_dots(axis, share)
+    return axis
+
+
+def shortened(label: str) -> str:
+    """A label that leaves room for others: "a" * 300 → "aaaaaaaaaaaaaaa…"."""
+    return label if len(label) <= MOST_LETTERS else label[: MOST_LETTERS - 1] + "…"
+
+
+def _cells(labels: list[str], title: str) -> tuple[Axes, float]:
+    """An empty grid, queries named at its left and keys above; a cell's size, inches.
+
+    A cell is one unit on both axes, so that dots are round and indices are places.
+    """
+    wide = 0.096 * max(map(len, labels), default=0)  # inches of the longest label
+    cell = min(0.5, (7.4 - wide) / max(len(labels), 1))
+    turn = 0 if wide < cell else 45 if len(labels) <= MOST_NUMBERS else 90
+    above = 0.3 if turn == 0 else 0.2 + wide * np.sin(np.radians(turn))
+    height = 0.75 + (0.3 if title else 0) + above + cell * len(labels)
+    axis = blank(card(8.0, height, title))
+    axis.set_xlim(-0.5 - (wide + 0.1) / cell, (7.5 - wide) / cell - 0.5)
+    low = len(labels) - 0.5
+    axis.set_ylim(low + 0.35 / cell, -0.5 - above / cell)
+    style = {"family": MONO, "fontsize": min(10, 50 * cell)}
+    gap = 0.08 / cell
+    at_left = style | {"color": QUERY, "ha": "right", "va": "center"}
+    on_top = style | {"color": KEY, "ha": "center", "va": "bottom", "rotation": turn}
+    if turn == 45:
+        on_top |= {"ha": "left", "rotation_mode": "anchor"}
+    for i, label in enumerate(map(plain, labels)):
+        axis.text(-0.5 - gap, i, label, **at_left)
+        axis.text(i, -0.5 - gap, label, **on_top)
+    words = {"row: looks": QUERY, "column: looked at": KEY, "area: weight": MUTED}
+    for place, (word, colour) in zip((0, 0.9, 2.2), words.items()):
+        x = axis.get_xlim()[0] + place / cell
+        axis.text(x, low + 0.35 / cell, word, color=colour, fontsize=9, va="bottom")
+    return axis, cell
+
+
+def _number_dots(axis: Axes, share: np.ndarray) -> None:
+    """Print the weights from 0.10 on: inside a dot, or below one that is too small."""
+    for row, column in zip(*np.nonzero(np.tril(share) >= 0.1)):
+        weight = share[row, column]
+        inside = weight >= 0.3
+        style = {"color": GROUND if inside else TEXT, "fontsize": 7.5, "ha": "center"}
+        y = row if inside else row + 0.36
+        axis.text(column, y, f"{weight:.2f}", va="center", **style)
+
+
+def matrices(
+    parts: dict[str, np.ndarray], signs: Sequence[str] = (), title: str = ""
+) -> Axes:
+    """Matrices side by side, numbers visible, the shape under each.
+
+    parts: name → (rows, columns). signs stand between them, such as ["×", "="]. Numbers
+    that aren't there (NaN) are drawn as empty cells.
+    """
+    arrays = [np.atleast_2d(np.asarray(part, dtype=float)) for part in parts.values()]
+    columns = sum(a.shape[1] for a in arrays) + 1.2 * (len(arrays) - 1)
+    rows = max(a.shape[0] for a in arrays)
+    cell = min(0.56, 7.4 / columns)  # inches
+    axis = blank(card(8.0, 1.15 + cell * rows + (0.3 if title else 0), title))
+    most = max(np.nanmax(np.abs(a)) for a in arrays) or 1.0
+    x, size = 0.0, min(9.5, cell * 20)
+    for i, (name, array) in enumerate(zip(parts, arrays)):
+        tall, wide = array.shape
+        y = (rows - tall) / 2
+        look = {"cmap": SIGNED, "vmin": -most, "vmax": most, "aspect": "equal"}
+        axis.imshow(array, extent=(x, x + wide, y + tall, y), **look)
+        frame = {"fill": False, "edgecolor": MUTED, "linewidth": 0.8}
+        axis.add_patch(Rectangle((x, y), wide, tall, **frame))
+        centre = {"ha": "center", "va": "center"}
+        label = {"color": TEXT, "fontsize": 9.5, **centre}
+        axis.text(x + wide / 2, y - 0.32 / cell * 0.6, plain(name), **label)
+        under = {"color": MUTED, "fontsize": 9, **centre}
+        axis.text(x + wide / 2, y + tall + 0.2 / cell, f"{tall} × {wide}", **under)
+        if cell >= 0.3:
+            for row, column in np.argwhere(~np.isnan(array)):
+                text = f"{array[row, column]:.2g}".replace("-0.", "-.")
+                bright = abs(array[row, column]) > 0.72 * most
+                style = {"color": GROUND if bright else TEXT, "fontsize": size}
+                axis.text(x + column + 0.5, y + row + 0.5, text, **style, **centre)
+        x += wide + 1.2
+        if i < len(signs):
+            style = {"color": TEXT, "fontsize": 13, **centre}
+            axis.text(x - 0.6, rows / 2, signs[i], **style)
+    spare = (7.6 / cell - columns) / 2
+    axis.set_xlim(-spare, columns + spare)
+    axis.set_ylim(rows + 0.45 / cell, -0.4 / cell)
+    return axis
+
+
+def _turned(points: np.ndarray, angle: float) -> np.ndarray:
+    """Points (N, 3) seen from one side, turned by `angle` degrees: (N, 2)."""
+    radians = np.deg2rad(angle)
+    across = points[:, 0] * np.cos(radians) + points[:, 2] * np.sin(radians)
+    depth = points[:, 2] * np.cos(radians) - points[:, 0] * np.sin(radians)
+    return np.stack([across, points[:, 1] + 0.25 * depth], axis=1)
+
+
+def word_map(
+    groups: dict[str, Sequence[str]],
+    points: np.ndarray,
+    title: str = "",
+    angle: float | None = None,
+    arrows: Sequence[tuple[int, int]] = (),
+) -> Axes:
+    """Words as points: near means alike. Groups have a colour and a shape of their own.
+
+    groups: name → words; points: a row (2 or 3 numbers) for each word, in that order.
+    With three numbers, `angle` (degrees) turns the cloud. arrows join two points.
+    """
+    axis = blank(card(8.0, 5.0, title))
+    flat = points[:, :2] if angle is None else _turned(points, angle)
+    marks, start = "os^Dv", 0
+    words = [word for group in groups.values() for word in group]
+    for i, (name, group) in enumerate(groups.items()):
+        part = flat[start : start + len(group)]
+        look = {"color": SERIES[i % 5], "marker": marks[i % 5], "linestyle": ""}
+        axis.plot(part[:, 0], part[:, 1], markersize=6, label=name, **look)
+        start += len(group)
+    for a, b in arrows:
+        style = {"arrowstyle": "-|>", "color": MUTED, "linewidth": 1.3}
+        axis.annotate("", flat[b], flat[a], arrowprops=style)
+    high, low = flat.max(0), flat.min(0)
+    gap = (high - low) * 0.12 + 1e-6
+    axis.set_xlim(low[0] - gap[0], high[0] + 1.6 * gap[0])
+    axis.set_ylim(low[1] - gap[1], high[1] + 1.3 * gap[1])
+    for word, place in zip(words, _spread(flat, words, axis)):
+        style = {"color": TEXT, "fontsize": 9, "va": "center"}
+        axis.text(*place, plain(drawable(word, SANS)), **style)
+    if len(groups) > 1:
+        style = {"loc": "upper left", "fontsize": 8.5, "labelcolor": TEXT}
+        legend = axis.legend(ncols=len(groups), frameon=False, **style)
+        legend.set_bbox_to_anchor((-0.01, 1.03))
+    return axis
+
+
+def _spread(flat: np.ndarray, words: Sequence[str], axis: Axes) -> list[tuple]:
+    """Where to write each word: right of its point, lifted where two would collide."""
+    box = axis.get_window_extent()
+    (x0, x1), (y0, y1) = axis.get_xlim(), axis.get_ylim()
+    across, up = (x1 - x0) / box.width, (y1 - y0) / box.height  # data units a pixel
+    taken, places = [], [None] * len(words)
+    for i in np.argsort(-flat[:, 1]):
+        x, y = flat[i][0] + 9 * across, flat[i][1]
+        wide, tall = 12 * len(words[i]) * across, 19 * up
+        for a, b, width in taken:
+            beside = x < a + width and a < x + wide
+            if beside and abs(y - b) < tall:
+                y = b - tall
+        taken.append((x, y, wide))
+        places[i] = (x, y)
+    return places
+
+
+def histogram(
+    series: dict[str, np.ndarray],
+    across: str,
+    title: str = "",
+    bins: int = 60,
+    limits: tuple[float, float] | None = None,
+) -> Axes:
+    """How often each value comes up, as a share of all: a filled outline a series."""
+    axis = card(8.0, 2.9, title, left=0.3, bottom=0.6)
+    every = np.concatenate([np.ravel(values) for values in series.values()])
+    edges = np.linspace(*(limits or (every.min(), every.max())), bins + 1)
+    for i, (name, values) in enumerate(series.items()):
+        counts = np.histogram(values, edges)[0] / np.size(values)
+        look = {"color": SERIES[i % 5], "linestyle": DASHES[i % 5], "linewidth": 2}
+        axis.stairs(counts, edges, label=name, **look)
+        axis.stairs(counts, edges, fill=True, alpha=0.18, color=SERIES[i % 5])
+    axis.set_yticks([])
+    axis.set_ylim(bottom=0)
+    axis.set_xlabel(across)
+    axis.legend(frameon=False, fontsize=9, labelcolor=TEXT)
+    return axis
+
+
+def lens_grid(
+    tokens: Sequence[str | bytes],
+    words: Sequence[Sequence[str | bytes]],
+    strength: np.ndarray,
+    labels: Sequence[str],
+    title: str = "",
+) -> Axes:
+    """A word in every cell: a row a layer, a column a position; brighter is surer.
+
+    words[row][column] is what stands there, strength (rows, columns) from 0 to 1.
+    """
+    rows, columns = len(words), len(tokens)
+    axis = blank(card(8.0, 0.95 + 0.31 * rows, title, left=0.95, bottom=0.1))
+    room = int(7.0 / columns / 0.079)  # letters that fit into a cell
+    low, high = np.array([42, 46, 54]), np.array([40, 110, 158])
+    for y in range(rows):
+        for x in range(columns):
+            fill = tuple((low + (high - low) * float(strength[y, x])) / 255)
+            axis.add_patch(
+                Rectangle((x + 0.02, y + 0.06), 0.96, 0.88, color=fill, lw=0)
+            )
+            text = visible(words[y][x])
+            text = text if len(text) <= room else text[: max(room - 1, 1)] + "…"
+            style = {"color": TEXT, "fontsize": 8.5, "family": MONO}
+            axis.text(x + 0.5, y + 0.5, plain(text), ha="center", va="center", **style)
+    for x, token in enumerate(tokens):
+        text = visible(token)
+        text = text if len(text) <= room else text[: max(room - 1, 1)] + "…"
+        style = {"color": QUERY, "fontsize": 8.5, "family": MONO}
+        axis.text(x + 0.5, -0.45, plain(text), ha="center", va="center", **style)
+    for y, label in enumerate(labels):
+        style = {"color": MUTED, "fontsize": 9, "ha": "right", "va": "center"}
+        axis.text(-0.12, y + 0.5, plain(label), **style)
+    axis.set_xlim(0, columns)
+    axis.set_ylim(rows, -0.9)
+    return axis
+
+
+def fan(vectors: np.ndarray, names: Sequence[str], title: str = "") -> Axes:
+    """Arrows from one point, for vectors (N, 2): what a small model keeps of features."""
+    axis = blank(card(8.0, 3.6, title))
+    most = max(1.0, float(np.abs(vectors).max()))
+    ring = np.linspace(0, 2 * np.pi, 200)
+    axis.plot(np.cos(ring), np.sin(ring), color=EMPTY, linewidth=1)
+    for i, ((x, y), name) in enumerate(zip(vectors, names)):
+        colour = SERIES[i % 5]
+        arrow = {"arrowstyle": "-|>", "color": colour, "linewidth": 2.4}
+        axis.annotate(
+            "", (x, y), (0, 0), arrowprops=arrow | {"shrinkA": 0, "shrinkB": 0}
+        )
+        length = np.hypot(x, y)
+        if length > 0.15:
+            style = {"color": colour, "fontsize": 10, "ha": "center", "va": "center"}
+            out = 1 + 0.17 / length
+            axis.text(x * out, y * out, plain(name), **style)
+    axis.set_xlim(-2.6 * most, 2.6 * most)
+    axis.set_ylim(-1.3 * most, 1.3 * most)
+    axis.set_aspect("equal")
+    return axis
+
+
+def tree_map(amounts: dict[str, float], title: str = "") -> Axes:
+    """Amounts as areas: the largest first, each named with its share."""
+    axis = blank(card(8.0, 4.5, title))
+    slivers = []
+    whole = sum(amounts.values()) or 1.0
+    order = sorted(amounts, key=amounts.get, reverse=True)
+    placed = _tiles([amounts[name] / whole for name in order], 0, 0, 7.6, 3.6)
+    colours = {"embedding": TEXT, "unembedding": TEXT, "query": QUERY, "key": KEY}
+    colours |= {"value": VALUE, "output": EXTRA, "up": MLP, "down": MLP}
+    for name, (x, y, wide, tall) in zip(order, placed):
+        colour = colours.get(name, MUTED)
+        look = {"facecolor": f"{colour}38", "edgecolor": colour, "linewidth": 1.4}
+        inside = (max(wide - 0.05, 0.004), max(tall - 0.05, 0.004))
+        axis.add_patch(Rectangle((x + 0.025, y + 0.025), *inside, **look))
+        style = {"ha": "center", "va": "center", "color": TEXT}
+        share = amounts[name] / whole
+        if wide > 0.9 and tall > 0.5:
+            axis.text(x + wide / 2, y + tall / 2 - 0.12, name, fontsize=11, **style)
+            told = f"{_short(amounts[name])} · {share:.1%}"
+            axis.text(x + wide / 2, y + tall / 2 + 0.14, told, fontsize=9, **style)
+        elif wide > 0.3 and tall > 0.6:
+            told = f"{name} {share:.1%}"
+            turn = {"rotation": 90, "fontsize": 8.5}
+            axis.text(x + wide / 2, y + tall / 2, told, **turn, **style)
+        else:
+            slivers.append(f"{name} {_short(amounts[name])} · {share:.2%}")
+    if slivers:
+        told = "too small to name above: " + ", ".join(slivers)
+        axis.text(7.58, 3.72, told, color=MUTED, fontsize=9, ha="right", va="center")
+    axis.set_xlim(0, 7.6)
+    axis.set_ylim(3.85, 0)
+    return axis
+
+
+def _tiles(
+    shares: Sequence[float], x: float, y: float, wide: float, tall: float
+) -> list:
+    """Cut a rectangle into parts of these shares, largest first: (x, y, width, height).
+
+    Halves the list where its sum is nearest to one half, along the longer side.
+    """
+    if len(shares) == 1:
+        return [(x, y, wide, tall)]
+    sums = np.cumsum(shares)
+    cut = int(np.argmin(np.abs(sums[:-1] - sums[-1] / 2))) + 1
+    part = float(sums[cut - 1] / sums[-1]) if sums[-1] else 0.5
+    if wide >= tall:
+        first = (x, y, wide * part, tall)
+        second = (x + wide * part, y, wide * (1 - part), tall)
+    else:
+        first = (x, y, wide, tall * part)
+        second = (x, y + tall * part, wide, tall * (1 - part))
+    return _tiles(shares[:cut], *first) + _tiles(shares[cut:], *second)
+
+
+def _short(amount: float) -> str:
+    """A large number in few letters: 14495514624 → "14.5 B"."""
+    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if amount >= size:
+            return f"{amount / size:.3g} {letter}"
+    return f"{amount:.3g}"
+
+
+def head_map(values: np.ndarray, title: str = "", ring: tuple | None = None) -> Axes:
+    """A number (0 to 1) for every head, as a dot's area: layers across, heads down.
+
+    ring: a (layer, head) to point at.
+    """
+    layers, heads = values.shape
+    axis = card(8.0, 1.15 + 0.24 * heads, title, left=0.75, bottom=0.5)
+    most = max(float(values.max()), 1e-6)
+    x, y = np.meshgrid(np.arange(layers), np.arange(heads), indexing="ij")
+    axis.scatter(x, y, s=3, color=EMPTY, linewidths=0)
+    axis.scatter(x, y, s=190 * values / most, color=KEY, linewidths=0)
+    if ring is not None:
+        look = {"facecolors": "none", "edgecolors": QUERY, "linewidths": 1.8}
+        axis.scatter([ring[0]], [ring[1]], s=330, **look)
+        place = {"xytext": (11, 9), "textcoords": "offset points", "fontsize": 10}
+        axis.annotate(f"{values[ring]:.2f}", ring, color=QUERY, **place)
+    axis.set_xlim(-0.8, layers + 0.2)
+    axis.set_ylim(heads - 0.3, -0.8)
+    axis.set_xticks(range(0, layers, 3))
+    axis.set_yticks(range(heads))
+    axis.set_xlabel("layer")
+    axis.set_ylabel("head")
     return axis

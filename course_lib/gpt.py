@@ -116,10 +116,11 @@ def join_heads(x: torch.Tensor) -> torch.Tensor:
 def leaks(attention, x: torch.Tensor) -> bool:
     """Whether changing the last position of x (B, T, C) changes an earlier output.
 
-    attention maps (B, T, C) to (B, T, C). True means that it peeks at the future.
+    attention maps (B, T, C) to (B, T, C). True means that it peeks at the future. Every
+    channel is changed by another amount: a LayerNorm would take off one that all share.
     """
     changed = x.clone()
-    changed[:, -1] += 1
+    changed[:, -1] += torch.arange(1, x.shape[-1] + 1).to(x)
     before, after = attention(x)[:, :-1], attention(changed)[:, :-1]
     return not torch.allclose(before, after, atol=1e-5)
 

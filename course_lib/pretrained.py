@@ -129,7 +129,11 @@ def gpt2(
     config = gpt2_config(tensors, heads)
     with torch.device("meta"):
         model = model_class(config)
-    model.load_state_dict(tensors, assign=True)
+    try:
+        model.load_state_dict(tensors, assign=True)
+    except RuntimeError as error:
+        which = str(error).strip().splitlines()[-1].strip()
+        raise ValueError(f"{path} does not fit a GPT-2 of its size: {which}") from None
     model.unembedding.weight = model.embedding.weight  # tied: one tensor, used twice
     return model.eval().requires_grad_(False)
 
@@ -139,6 +143,10 @@ def gpt2_config(tensors: dict, heads: int | None = None) -> GPTConfig:
     vocabulary, channels = tensors["embedding.weight"].shape
     context = len(tensors["position.weight"])
     layers = len({name.split(".")[1] for name in tensors if name.startswith("blocks.")})
+    if heads is None and channels % 64:
+        raise ValueError(
+            f"{channels} channels are not GPT-2's heads of 64: say how many, heads=…."
+        )
     return GPTConfig(vocabulary, context, layers, channels, heads or channels // 64)
 
 
@@ -153,7 +161,8 @@ def read_gpt2(path: Path) -> dict:
     except SafetensorError as error:
         raise ValueError(f"{path} is not a whole safetensors file ({error}).") from None
     stored = {name.removeprefix("transformer."): w for name, w in stored.items()}
-    layers = sum(name.endswith("ln_1.weight") for name in stored)
+    numbers = [int(name.split(".")[1]) for name in stored if name.startswith("h.")]
+    layers = max(numbers, default=-1) + 1
     try:
         tensors = {
             "embedding.weight": stored["wte.weight"],

@@ -39,7 +39,7 @@ def next_token_probabilities(
         raise ValueError(f"The temperature is {temperature}; give a number above 0.")
     with torch.no_grad():
         logits = model(torch.tensor([ids], device=device.where(model)))  # (1, T, V)
-    return softmax(logits[0, -1].float(), temperature).cpu()
+    return torch.softmax(logits[0, -1].float() / temperature, dim=-1).cpu()
 
 
 def greedy(probabilities: torch.Tensor) -> int:

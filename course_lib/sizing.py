@@ -28,11 +28,8 @@ BYTES = {"float32": 4, "bf16": 2, "int8": 1, "int4": 0.5}  # bytes a weight
 
 
 def eight_rows(config: GPTConfig) -> dict[str, int]:
-    """The weights of the eight kinds of matrices, by formula: kind → how many.
-
-    In each layer query, key, value and output are C × C over all heads, up is 4C × C and
-    down C × 4C; the embedding and the unembedding are V × C.
-    """
+    """The weights of the eight kinds of matrices, by formula: kind → how many."""
+    # All heads of a layer together: query, key, value and output are C × C.
     c, v, layers = config.channels, config.vocabulary, config.layers
     rows = {"embedding": v * c}
     for kind in ("key", "query", "value", "output"):

@@ -4,6 +4,7 @@ A widget is shown with its picture beside it, so that a page which can't run cod
 the picture. Only core ipywidgets (7.7 and later), no JavaScript of ours, no network.
 """
 
+import html
 from collections.abc import Callable
 
 import ipywidgets
@@ -39,6 +40,53 @@ def picture(axis: Axes) -> ipywidgets.Image:
     image.layout = ipywidgets.Layout(width=f"{axis.figure.get_figwidth() * 96:.0f}px")
     image.layout.max_width = "calc(100% - 4px)"  # its margins are two on each side
     return image
+
+
+def slider(name: str, low: int, high: int, value: int, step: int = 1):
+    """A slider of whole numbers."""
+    numbers = {"value": value, "min": low, "max": high, "step": step}
+    box = ipywidgets.IntSlider(description=name, style=LABEL, **numbers)
+    box.layout = ipywidgets.Layout(width="auto", max_width="440px")
+    return box
+
+
+def choice(name: str, options: list, value=None):
+    """A list of things to choose one from."""
+    box = ipywidgets.Dropdown(description=name, options=options, style=LABEL)
+    box.layout = ipywidgets.Layout(width="auto", max_width="440px")
+    if value is not None:
+        box.value = value
+    return box
+
+
+def text_box(name: str, value: str):
+    """A line of text, answered when Enter is pressed."""
+    look = {"style": LABEL, "layout": WIDE, "continuous_update": False}
+    return ipywidgets.Text(description=name, value=value, **look)
+
+
+def steer(
+    draw: Callable[..., Axes], *controls: ipywidgets.ValueWidget
+) -> tuple[Axes, ipywidgets.VBox]:
+    """A picture that controls move: draw(value of each control) → axis.
+
+    Returns the picture as it stands now, and the widget. What draw raises as a ValueError
+    is shown below the picture as a sentence, and the picture stays.
+    """
+    note = ipywidgets.HTML()
+    axis = draw(*[control.value for control in controls])
+    image = picture(axis)
+
+    def update(_) -> None:
+        try:
+            image.value = figures.png(draw(*[control.value for control in controls]))
+            note.value = ""
+        except ValueError as error:
+            note.value = html.escape(str(error))
+
+    for control in controls:
+        control.observe(update, "value")
+    return axis, ipywidgets.VBox([*controls, image, note])
 
 
 def next_token_explorer(

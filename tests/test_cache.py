@@ -218,6 +218,19 @@ def test_write_leaves_nothing_half_done(tmp_path):
     assert path.with_name("file.sha256").read_text().strip() == digest(b"whole")
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o666])
+def test_what_is_written_is_readable_like_its_neighbour(tmp_path, mode):
+    def make(part):  # safetensors, for one, writes for its owner only
+        part.write_bytes(b"whole")
+        part.chmod(mode)
+
+    (tmp_path / "neighbour").write_bytes(b"")
+    usual = (tmp_path / "neighbour").stat().st_mode
+    path = cache.write(tmp_path / "file", make)
+    assert path.stat().st_mode == usual
+    assert path.with_name("file.sha256").stat().st_mode == usual
+
+
 def test_a_full_disk_while_writing_says_what_to_do(tmp_path):
     def fail(part):
         raise RuntimeError("I/O error: No space left on device (os error 28)")
@@ -261,3 +274,113 @@ def test_pip_brings_what_urllib_cannot(empty_cache, monkeypatch):
     monkeypatch.setattr(cache, "_address", no_index)
     monkeypatch.setattr(cache.subprocess, "run", pip)
     assert cache.sha256(cache.fetch(file)) == file.sha256
+
+
+# Files that only pass through ---------------------------------------------------------
+
+
+@pytest.fixture
+def two_in_one(empty_cache, monkeypatch):
+    """Two files that come out of one wheel and are deleted once converted."""
+    texts = {"first": b"a" * 1000, "second": b"b" * 1000}
+    wheel = empty_cache / "two-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, text in texts.items():
+            archive.writestr(f"two/{name}", text)
+    files = tuple(
+        CachedFile(
+            name=name,
+            size=len(text),
+            sha256=digest(text),
+            package="two==1.0",
+            member=f"two/{name}",
+            wheel=wheel.name,
+            wheel_size=wheel.stat().st_size,
+            wheel_sha256=cache.sha256(wheel),
+            about=name,
+        )
+        for name, text in texts.items()
+    )
+    monkeypatch.setattr(cache, "PASSING", files)
+    return files
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_wheel_stays_until_both_its_files_are_out(empty_cache, two_in_one, order):
+    one, other = (two_in_one[i] for i in order)
+    cache.fetch(one)
+    assert (empty_cache / one.wheel).is_file()
+    cache.fetch(other)
+    assert not (empty_cache / one.wheel).exists()
+    assert {cache.sha256(cache.fetch(file)) for file in two_in_one} == {
+        file.sha256 for file in two_in_one
+    }
+
+
+def test_checked_takes_a_damaged_file_from_the_wheel_again(empty_cache, two_in_one):
+    file = two_in_one[0]
+    cache.fetch(file).write_bytes(b"?" * file.size)
+    assert cache.sha256(cache.checked(file)) == file.sha256
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_what_passes_is_fetched_only_until_it_has_been_converted(
+    empty_cache, monkeypatch, made
+):
+    fetched = []
+    monkeypatch.setattr(cache, "fetch", fetched.append)
+    if made:
+        (empty_cache / cache.GLOVE).write_bytes(b"converted")
+    assert cache.main() == 0
+    assert set(cache.EVERYTHING) <= set(fetched)
+    assert set(cache.PASSING) & set(fetched) == (set() if made else set(cache.PASSING))
+
+
+# A model hub --------------------------------------------------------------------------
+
+
+def hub(monkeypatch, tmp_path, download, opened=True):
+    """A model hub in this process: what its client gives, and whether it is there."""
+    import huggingface_hub
+
+    def urlopen(*_, **__):
+        if not opened:
+            raise OSError("no way out")
+        (tmp_path / "page").write_text("")
+        return (tmp_path / "page").open()
+
+    monkeypatch.delenv("COURSE_OFFLINE", raising=False)
+    monkeypatch.setattr(cache.urllib.request, "urlopen", urlopen)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+
+
+def test_from_hub_gives_the_path_of_the_hubs_own_cache(monkeypatch, tmp_path):
+    hub(monkeypatch, tmp_path, lambda repository, name: f"/{repository}/{name}")
+    assert cache.from_hub("a/b", "c").as_posix() == "/a/b/c"
+
+
+def test_from_hub_says_what_failed_and_what_to_do(monkeypatch, tmp_path):
+    class OfItsOwn(Exception):
+        pass
+
+    def fail(repository, name):
+        raise OfItsOwn("forty lines")
+
+    hub(monkeypatch, tmp_path, fail)
+    with pytest.raises(
+        CacheError, match=r"^c of a/b .*OfItsOwn.*give its path instead"
+    ):
+        cache.from_hub("a/b", "c")
+
+
+def test_from_hub_asks_a_hub_that_is_not_there_only_once(monkeypatch, tmp_path):
+    hub(monkeypatch, tmp_path, lambda *_: pytest.fail("it tries for minutes"), False)
+    with pytest.raises(CacheError, match=r"could not be had from the hub \(OSError\)"):
+        cache.from_hub("a/b", "c")
+
+
+def test_from_hub_asks_nobody_when_offline(monkeypatch, tmp_path):
+    hub(monkeypatch, tmp_path, lambda *_: pytest.fail("asked the hub"))
+    monkeypatch.setenv("COURSE_OFFLINE", "1")
+    with pytest.raises(CacheError, match="a/b is on a model hub, and COURSE_OFFLINE"):
+        cache.from_hub("a/b", "c")

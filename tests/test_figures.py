@@ -34,6 +34,41 @@ DRAWN = {
     "loop": figures.the_loop,
     "flow": lambda: figures.flow({"a": (0, 0, "x", "w", "")}, [], "t"),
     "map": lambda: figures.course_map("07"),
+    "matrices": lambda: figures.matrices(
+        {"one-hot": [[0, 1]], "$m$": [[1, -2], [np.nan, 4]], "v": [[3, 4.0]]}, "×=", "t"
+    ),
+    "large matrix": lambda: figures.matrices({"m": np.eye(40)}, title="t"),
+    "zeros": lambda: figures.matrices({"m": np.zeros((2, 3))}),
+    "map of words": lambda: figures.word_map(
+        {"a": ODD[:8], "b": ["x", "x"]}, np.random.default_rng(0).normal(size=(10, 2))
+    ),
+    "map in 3-D": lambda: figures.word_map(
+        {"a": ["x", "y"]}, np.eye(3)[:2], "t", angle=40, arrows=[(0, 1)]
+    ),
+    "one point": lambda: figures.word_map({"a": ["x"]}, np.zeros((1, 2))),
+    "histogram": lambda: figures.histogram(
+        {"a": np.arange(9.0), "b": np.ones(3)}, "x", "t", limits=(0, 9)
+    ),
+    "lens": lambda: figures.lens_grid(
+        ODD, [ODD, ODD[::-1]], np.full((2, len(ODD)), 0.5), ["one", "two"], "t"
+    ),
+    "fan": lambda: figures.fan(np.array([[1, 0], [0, 0.01]]), ["$a$", "b"], "t"),
+    "tree map": lambda: figures.tree_map({"up": 5, "key": 3, "tiny": 1e-4}, "t"),
+    "one tile": lambda: figures.tree_map({"up": 1}),
+    "heads": lambda: figures.head_map(np.eye(5, 3), "t", ring=(1, 1)),
+    "no heads": lambda: figures.head_map(np.zeros((2, 2))),
+    "strips of strength": lambda: figures.token_strip(
+        [["a", "b"], ["c"]], strength=[[0, 1], [0.5]]
+    ),
+    "lines that end together": lambda: figures.curves(
+        {"a": ([1, 2], [3, 4]), "b": ([1, 2], [1, 4])}, "x", "y", zero=False
+    ),
+    "who looks at whom": lambda: figures.attention_grid(
+        ODD, np.tri(len(ODD)) / np.arange(1, len(ODD) + 1)[:, None], "t"
+    ),
+    "two who look": lambda: figures.attention_grid(["a", " b"], [[1, 0], [0.9, 0.1]]),
+    "fifty who look": lambda: figures.attention_grid([" a"] * 50, np.eye(50), "t"),
+    "nobody looks": lambda: figures.attention_grid([], [], "none"),
     "patches": lambda: figures.patches(np.eye(8), 4, "t"),
     "chunks": lambda: figures.chunks(np.sin(np.arange(80.0)), 10, "t"),
 }
@@ -89,6 +124,65 @@ def test_bars_start_at_zero_and_the_first_is_bright():
     assert [bar.get_x() for bar in axis.patches] == [0, 0]
     first, second = (bar.get_facecolor() for bar in axis.patches)
     assert sum(first[:3]) > sum(second[:3]) + 0.5
+
+
+def test_tiles_have_the_areas_of_their_amounts_and_do_not_overlap():
+    shares = [0.4, 0.3, 0.2, 0.07, 0.03]
+    placed = figures._tiles(shares, 0, 0, 7.6, 3.6)
+    areas = [wide * tall / (7.6 * 3.6) for _, _, wide, tall in placed]
+    assert areas == pytest.approx(shares)
+    grid = np.stack(
+        np.meshgrid(np.linspace(0.01, 7.59, 60), np.linspace(0.01, 3.59, 30))
+    )
+    x, y = grid.reshape(2, -1)
+    inside = sum(
+        (x > a) & (x < a + wide) & (y > b) & (y < b + tall)
+        for a, b, wide, tall in placed
+    )
+    assert inside.max() == 1 and (inside == 1).mean() > 0.99
+
+
+def test_words_on_a_map_do_not_lie_on_each_other():
+    words = [f"word{i}" for i in range(12)]
+    points = np.random.default_rng(0).normal(size=(12, 2)) * 0.05
+    axis = figures.word_map({"a": words}, points)
+    axis.figure.canvas.draw()
+    boxes = [
+        text.get_window_extent() for text in axis.texts if text.get_text() in words
+    ]
+    assert len(boxes) == 12
+    for i, box in enumerate(boxes):
+        for other in boxes[:i]:
+            shared = box.intersection(box, other)
+            assert shared is None or shared.height < 4
+
+
+def test_names_of_lines_that_end_together_are_apart():
+    axis = figures.curves({"a": ([1, 2], [3, 4]), "b": ([1, 2], [1, 4])}, "x", "y")
+    first, second = [
+        text for text in axis.texts if text.get_text().strip() in ("a", "b")
+    ]
+    axis.figure.canvas.draw()
+    assert abs(first.get_window_extent().y0 - second.get_window_extent().y0) > 10
+
+
+def test_dots_have_the_areas_of_their_weights():
+    axis = figures.attention_grid(["a", "b"], [[1, 0], [0.25, 0.75]])
+    _, dots = axis.collections
+    areas = dict(zip(map(tuple, dots.get_offsets().tolist()), dots.get_sizes()))
+    assert areas[0, 1] / areas[0, 0] == pytest.approx(0.25)
+    assert areas[1, 1] / areas[0, 0] == pytest.approx(0.75)
+    assert (1, 0) not in areas  # no position looks at a later one
+
+
+def test_weights_of_all_heads_are_no_grid():
+    with pytest.raises(ValueError, match="Choose one layer and one head"):
+        figures.attention_grid(["a", "b"], np.ones((3, 2, 2)))
+
+
+def test_long_names_are_shortened():
+    assert figures.shortened("a" * 300) == "a" * 15 + "…"
+    assert figures.shortened("a" * 16) == "a" * 16
 
 
 def luminance(colour: str) -> float:

@@ -192,8 +192,18 @@ def test_links(path):
 
 # Lesson and library ------------------------------------------------------------------
 
-ROOMS = {"00": ["sampling"], "01": ["tokenizer"]}
+ROOMS = {
+    "00": ["sampling"],
+    "01": ["tokenizer"],
+    "02": ["vectors"],
+    "03": ["gpt"],
+    "04": ["gpt"],
+    "05": ["gpt", "sampling"],
+    "06": ["sizing"],
+}
+# The stage, not the play: what lessons look through. (inside.py is built in lesson 13.)
 STAGE = {"device", "figures", "widgets", "classroom", "pretrained", "environment"}
+STAGE |= {"inside", "data", "attention_view"}
 
 
 @every_lesson

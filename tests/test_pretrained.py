@@ -1,12 +1,15 @@
-"""The real LLM against transformers' own reading of the same file."""
+"""Real models against transformers' own reading of the same file."""
 
 import os
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
 
-from course_lib import cache, pretrained, sampling
-from course_lib.llama import Llama, LlamaConfig, rotate, rotation
+from course_lib import cache, gpt, inside, pretrained, sampling, sizing
+from course_lib.device import generator
+from course_lib.llama import rotate, rotation
 
 PROMPTS = [
     "The sun is shining in the",
@@ -85,17 +88,6 @@ def test_it_has_its_known_number_of_weights(llm):
     assert pretrained.parameters(llm[0]) == 134_515_008
 
 
-def test_no_position_sees_what_comes_later(llm):
-    model, _ = llm
-    ids = torch.randint(17, 40_000, (1, 24), generator=torch.Generator().manual_seed(0))
-    changed = ids.clone()
-    changed[0, 12:] = ids[0, 12:].flip(0)
-    with torch.no_grad():
-        before, after = model(ids), model(changed)
-    assert torch.allclose(before[:, :12], after[:, :12], atol=1e-4)
-    assert not torch.allclose(before[:, 12:], after[:, 12:], atol=1e-2)
-
-
 def test_rope_depends_on_distance_only():
     turn = rotation(40, 8, 100.0)  # (2, 40, 8)
     query, key = torch.randn(2, 8, generator=torch.Generator().manual_seed(1))
@@ -116,37 +108,6 @@ def test_unpermute_undoes_ggufs_order():
     halves = rows.view(2, 2, 4, 1)  # a pair's channels: half a head apart
     stored = halves.transpose(1, 2).reshape(16, 1)  # as GGUF: side by side
     assert torch.equal(pretrained.unpermute(stored, 8), rows)
-
-
-SMALL = LlamaConfig(
-    vocabulary=11, context=6, layers=1, channels=8, query_heads=2, key_value_heads=1,
-    mlp_channels=16,
-)  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("ids", "words"),
-    [
-        (torch.zeros(1, 0, dtype=torch.long), "at least one position"),
-        (torch.zeros(3, dtype=torch.long), "(batch, positions)"),
-        (torch.zeros(1, 7, dtype=torch.long), "context length of 6"),
-        (torch.tensor([[11]]), "another tokenizer"),
-        (torch.tensor([[-1]]), "another tokenizer"),
-        (torch.tensor([[1.5]]), "whole numbers"),
-        (torch.tensor([[True]]), "whole numbers"),
-        (torch.zeros(0, 3, dtype=torch.long), "at least one position"),
-        ([[1, 2]], "torch.tensor([ids])"),
-    ],
-)
-def test_ids_that_no_model_could_read(ids, words):
-    with pytest.raises(ValueError) as caught:
-        Llama(SMALL)(ids)
-    assert words in str(caught.value)
-
-
-def test_ids_on_another_device_are_named():
-    with pytest.raises(ValueError, match="move the ids"):
-        Llama(SMALL)(torch.zeros(1, 2, dtype=torch.long, device="meta"))
 
 
 @pytest.fixture
@@ -191,3 +152,214 @@ def test_a_second_load_takes_a_shared_cache_that_cannot_be_written(llm, monkeypa
     monkeypatch.setattr(cache.os, "access", lambda path, mode: False)
     model, _ = pretrained.smollm2()
     assert torch.equal(model.norm.weight, llm[0].norm.weight)
+
+
+# GPT-2 ------------------------------------------------------------------------------
+
+IDS = [3, 14, 1, 5, 9, 2, 6, 5, 35]
+
+
+@pytest.fixture(scope="module")
+def theirs():
+    """transformers' GPT-2, small, with every weight random: biases and norms too."""
+    transformers = needs_transformers()
+    config = transformers.GPT2Config(
+        vocab_size=37, n_positions=16, n_layer=3, n_embd=24, n_head=3,
+        attn_implementation="eager",
+    )  # fmt: skip
+    model = transformers.GPT2LMHeadModel(config).eval()
+    chance = generator(0)
+    for weight in model.parameters():
+        weight.data.normal_(std=0.3, generator=chance)
+    return model
+
+
+@pytest.fixture(scope="module")
+def file(theirs, tmp_path_factory):
+    """The file that transformers keeps its GPT-2 in."""
+    folder = tmp_path_factory.mktemp("gpt2")
+    theirs.save_pretrained(folder)
+    return folder / "model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def ours(file):
+    return pretrained.gpt2(file, heads=3)
+
+
+def altered(file, folder, without=(), rename=None, **more):
+    """A copy of a file, with some tensors left out, renamed or added."""
+    rename = rename or (lambda name: name)
+    stored = {rename(name): w for name, w in load_file(file).items()}
+    stored = {name: w for name, w in stored.items() if name not in without}
+    save_file({**stored, **more}, folder / "altered.safetensors")
+    return folder / "altered.safetensors"
+
+
+def read_by(theirs, **named):
+    with torch.no_grad():
+        return theirs(torch.tensor([IDS]), **named)
+
+
+def test_gpt2_has_transformers_logits(theirs, ours):
+    logits = read_by(theirs).logits[0]
+    assert logits.abs().max() > 1  # there is something to differ
+    assert (inside.read(ours, IDS) - logits).abs().max() < 1e-4
+
+
+def test_gpt2_takes_a_batch_and_its_whole_context(theirs, ours):
+    ids = torch.randint(37, (3, 16), generator=generator(1))
+    with torch.no_grad():
+        assert (ours(ids) - theirs(ids).logits).abs().max() < 1e-4
+
+
+def test_gpt2_has_transformers_residual_stream(theirs, ours):
+    wanted = read_by(theirs, output_hidden_states=True).hidden_states
+    stream = inside.residual_stream(ours, IDS)
+    assert len(stream) == len(wanted) == 4
+    for layer, state in enumerate(wanted[:-1]):
+        assert torch.allclose(stream[layer], state[0], atol=1e-4)
+    # transformers shows the last one after the final norm.
+    assert torch.allclose(ours.norm(stream[-1]), wanted[-1][0], atol=1e-4)
+
+
+def test_gpt2_has_transformers_attention_patterns(theirs, ours):
+    wanted = read_by(theirs, output_attentions=True).attentions
+    patterns = inside.attention_patterns(ours, IDS)
+    assert torch.allclose(patterns, torch.cat(wanted), atol=1e-5)
+
+
+def test_gpt2_is_tied_whole_and_only_to_be_read(theirs, ours):
+    assert ours.unembedding.weight is ours.embedding.weight
+    assert pretrained.parameters(ours) == pretrained.parameters(theirs)
+    assert ours.config == gpt.GPTConfig(37, 16, layers=3, channels=24, heads=3)
+    assert not ours.training and not any(w.requires_grad for w in ours.parameters())
+
+
+def test_gpt2_as_openais_file_has_it(file, ours, tmp_path):
+    # Names without "transformer.", and every layer's mask among the tensors.
+    masks = {f"h.{i}.attn.bias": torch.ones(1, 1, 16, 16).tril() for i in range(3)}
+    path = altered(
+        file, tmp_path, rename=lambda n: n.removeprefix("transformer."), **masks
+    )
+    again = pretrained.gpt2(str(path), heads=3)
+    assert torch.equal(inside.read(again, IDS), inside.read(ours, IDS))
+
+
+def test_a_gpt2s_heads_have_64_channels_unless_told(file, tmp_path):
+    needs_transformers()
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    wide = GPT2Config(vocab_size=11, n_positions=8, n_layer=1, n_embd=192, n_head=3)
+    theirs = GPT2LMHeadModel(wide).eval()
+    theirs.save_pretrained(tmp_path)
+    ours = pretrained.gpt2(tmp_path / "model.safetensors")
+    assert ours.config.heads == 3
+    ids = torch.tensor([[1, 2, 3, 4]])
+    with torch.no_grad():
+        assert torch.allclose(ours(ids), theirs(ids).logits, atol=1e-4)
+
+
+class Mine(nn.Module):
+    """A learner's own GPT: the same names, written another way."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.embedding = nn.Embedding(config.vocabulary, config.channels)
+        self.position = nn.Embedding(config.context, config.channels)
+        self.blocks = nn.Sequential(*(gpt.Block(config) for _ in range(config.layers)))
+        self.norm = nn.LayerNorm(config.channels)
+        self.unembedding = nn.Linear(config.channels, config.vocabulary, bias=False)
+
+    def forward(self, ids):
+        places = torch.arange(ids.shape[1])
+        x = self.embedding(ids) + self.position(places)
+        return self.unembedding(self.norm(self.blocks(x)))
+
+
+def test_gpt2s_weights_fit_a_learners_own_class(file, ours):
+    mine = pretrained.gpt2(file, Mine, heads=3)
+    assert type(mine) is Mine
+    assert torch.allclose(inside.read(mine, IDS), inside.read(ours, IDS), atol=1e-5)
+
+
+def refused(path) -> str:
+    with pytest.raises(ValueError) as caught:
+        pretrained.gpt2(path, heads=3)
+    said = str(caught.value)
+    assert str(path) in said and said.endswith(".") and "\n" not in said
+    return said
+
+
+@pytest.mark.parametrize("left", [0, 4, 100, 20_000])
+def test_a_gpt2_file_cut_short_is_one_sentence(file, tmp_path, left):
+    path = tmp_path / "short.safetensors"
+    path.write_bytes(file.read_bytes()[:left])
+    assert "not a whole safetensors file" in refused(path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "wte.weight",
+        "wpe.weight",
+        "ln_f.bias",
+        "h.0.ln_1.weight",
+        "h.1.attn.c_attn.bias",
+        "h.1.mlp.c_fc.weight",
+        "h.2.ln_1.bias",
+        "h.2.ln_1.weight",
+    ],
+)
+def test_a_gpt2_file_without_a_tensor_is_one_sentence(file, tmp_path, name):
+    path = altered(file, tmp_path, without=[f"transformer.{name}"])
+    assert f"has no tensor '{name}'" in refused(path)
+
+
+def test_a_gpt2_file_with_a_tensor_of_another_shape_is_one_sentence(file, tmp_path):
+    odd = {"transformer.h.1.ln_2.weight": torch.zeros(5)}
+    refused(altered(file, tmp_path, **odd))
+
+
+def test_another_models_file_is_one_sentence(tmp_path):
+    path = tmp_path / "other.safetensors"
+    save_file({"model.embed_tokens.weight": torch.zeros(3, 2)}, path)
+    assert "it is not a GPT-2 in Hugging Face's layout" in refused(path)
+
+
+def test_gpt2_without_a_network_says_so(empty_cache):
+    with pytest.raises(cache.CacheError, match=r"openai-community/gpt2 .*OFFLINE"):
+        pretrained.gpt2()
+
+
+def test_gpt2_comes_from_the_hub_by_name(file, monkeypatch, ours):
+    asked = []
+
+    def from_hub(*words):
+        asked.append(words)
+        return file
+
+    monkeypatch.setattr(cache, "from_hub", from_hub)
+    model = pretrained.gpt2("somebody/small-gpt2", heads=3)
+    assert asked == [("somebody/small-gpt2", "model.safetensors")]
+    assert torch.equal(inside.read(model, IDS), inside.read(ours, IDS))
+
+
+@pytest.mark.parametrize(
+    ("config", "weights"),
+    [
+        (gpt.GPT2_SMALL, 124_439_808),
+        (gpt.GPT2_MEDIUM, 354_823_168),
+        (gpt.GPT2_LARGE, 774_030_080),
+        (gpt.GPT2_XL, 1_557_611_200),
+    ],
+    ids=["small", "medium", "large", "xl"],
+)
+def test_the_four_gpt2s_are_as_large_as_transformers(config, weights):
+    transformers = needs_transformers()
+    shape = transformers.GPT2Config(
+        n_layer=config.layers, n_embd=config.channels, n_head=config.heads
+    )
+    theirs = sizing.on_meta(transformers.GPT2LMHeadModel, shape)
+    ours = sizing.on_meta(gpt.GPT, config)
+    assert pretrained.parameters(theirs) == pretrained.parameters(ours) == weights

@@ -34,6 +34,41 @@ def test_the_last_token_can_be_drawn_and_nothing_beyond():
 
 
 @pytest.mark.parametrize("heat", [0.25, 1.0, 3.0])
+@pytest.mark.parametrize("shape", [(1,), (7,), (4, 7), (2, 3, 7)])
+def test_softmax_is_torchs(shape, heat):
+    logits = torch.randn(shape, generator=generator(0)) * 4
+    ours = sampling.softmax(logits, heat)
+    assert ours.shape == logits.shape
+    assert torch.allclose(ours, torch.softmax(logits / heat, -1), atol=1e-6)
+    assert torch.allclose(ours.sum(-1), torch.ones(shape[:-1]))
+
+
+def test_softmax_divides_by_one_unless_told():
+    logits = torch.tensor([0.0, 1.0])
+    wanted = [1 / (1 + math.e), math.e / (1 + math.e)]
+    assert sampling.softmax(logits).tolist() == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("shift", [-1e4, 1e4])
+def test_softmax_of_logits_that_no_exponential_could_hold(shift):
+    logits = torch.tensor([[shift, shift + 1, shift + 3], [0.0, 1, 3]])
+    ours = sampling.softmax(logits)
+    assert torch.allclose(ours[0], ours[1])
+    assert torch.allclose(ours, torch.softmax(logits, -1))
+
+
+def test_softmax_gives_nothing_to_minus_infinity():
+    ours = sampling.softmax(torch.tensor([2.0, -torch.inf, 2.0]))
+    assert ours.tolist() == [0.5, 0, 0.5]
+
+
+def test_softmax_leaves_the_logits_alone():
+    logits = torch.tensor([1.0, 2.0])
+    sampling.softmax(logits, 0.5)
+    assert logits.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("heat", [0.25, 1.0, 3.0])
 def test_probabilities_are_softmax_of_logits_over_temperature(heat):
     p = sampling.next_token_probabilities(table, [1, 3], heat)
     assert torch.allclose(p, torch.softmax(table(torch.tensor(3)) / heat, -1))

@@ -103,6 +103,50 @@ def test_any_text_is_cut(encoding, text):
     assert f"{min(len(text), widgets.LONGEST):,} characters" in note.value
 
 
+def number(value):
+    if value == 3:
+        raise ValueError("Three <is> too many.")
+    return figures.bars(["a", "b"], [1.0, value], f"{value}")
+
+
+def test_a_slider_steers_a_picture():
+    slider = widgets.slider("n", 0, 9, 2)
+    axis, box = widgets.steer(number, slider)
+    control, image, note = box.children
+    assert control is slider and bytes(image.value) == figures.png(axis)
+    slider.value = 5
+    assert bytes(image.value) == figures.png(number(5)) and note.value == ""
+
+
+def test_what_cannot_be_drawn_is_said_and_the_picture_stays():
+    slider = widgets.slider("n", 0, 9, 2)
+    _, box = widgets.steer(number, slider)
+    _, image, note = box.children
+    before = image.value
+    slider.value = 3
+    assert image.value == before and note.value == "Three &lt;is&gt; too many."
+    slider.value = 4
+    assert image.value != before and note.value == ""
+
+
+def test_every_kind_of_control_steers():
+    controls = (
+        widgets.slider("n", 0, 9, 1, 2),
+        widgets.choice("c", ["x", "y"], "y"),
+        widgets.text_box("t", "word"),
+    )
+    seen = []
+
+    def draw(*values):
+        seen.append(values)
+        return figures.bars(["a"], [1.0])
+
+    widgets.steer(draw, *controls)
+    controls[0].value, controls[1].value, controls[2].value = 3, "x", ""
+    assert seen == [(1, "y", "word"), (3, "y", "word"), (3, "x", "word"), (3, "x", "")]
+    assert controls[2].continuous_update is False  # not a forward pass for every key
+
+
 def test_show_gives_picture_text_and_alternative(monkeypatch):
     shown = []
     monkeypatch.setattr(widgets, "display", lambda *a, **k: shown.append((a, k)))
