@@ -234,9 +234,9 @@ def curves(
         level, name = reference
         axis.axhline(level, color=MUTED, linewidth=1, linestyle=(0, (2, 3)))
         gaps = [min(abs(y[end] - level) for _, y in series.values()) for end in (0, -1)]
-        x, side = (0.01, "left") if gaps[0] >= gaps[1] else (0.8, "right")
+        along, side = (0.01, "left") if gaps[0] >= gaps[1] else (0.8, "right")
         spot = {"xycoords": axis.get_yaxis_transform(), "ha": side, "va": "bottom"}
-        axis.annotate(name, (x, level), color=MUTED, fontsize=9, **spot)
+        axis.annotate(name, (along, level), color=MUTED, fontsize=9, **spot)
     if log:
         axis.set_xscale("log", base=2)
         axis.set_xticks(x, [f"{value:,}" for value in x])

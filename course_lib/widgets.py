@@ -51,11 +51,11 @@ def slider(name: str, low: int, high: int, value: int, step: int = 1):
 
 
 def choice(name: str, options: list, value=None):
-    """A list of things to choose one from."""
-    box = ipywidgets.Dropdown(description=name, options=options, style=LABEL)
+    """A few things to choose one from: a slider, for JupyterLab takes the arrow keys
+    of a drop-down list for itself."""
+    chosen = {"options": options, "value": options[0] if value is None else value}
+    box = ipywidgets.SelectionSlider(description=name, style=LABEL, **chosen)
     box.layout = ipywidgets.Layout(width="auto", max_width="440px")
-    if value is not None:
-        box.value = value
     return box
 
 
