@@ -1,4 +1,7 @@
-"""The room of the GPT: GPT-2's and GPT-3's own architecture, in one sitting.
+"""The room of the GPT: GPT-2's architecture, and GPT-3's, in one sitting.
+
+One difference is left out: in every second layer of GPT-3 the heads look at nearby
+positions only (Brown et al. 2020, section 2.1). It changes no weight's shape.
 
 Attention is built in lesson 03, the MLP in lesson 04, the rest in lesson 05; lesson 06
 counts its weights. The eight kinds of matrices that the lessons speak of are eight
@@ -80,11 +83,8 @@ def scores(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
 
 
 def attention_weights(scores: torch.Tensor) -> torch.Tensor:
-    """From scores to weights (…, T, T): row i sums to one, and is zero after i.
-
-    The later positions are set to minus infinity before the softmax; masked after it, the
-    row would no longer sum to one.
-    """
+    """From scores to weights (…, T, T): row i sums to one, and is zero after i."""
+    # Masked after the softmax, a row would no longer sum to one.
     later = torch.ones_like(scores, dtype=torch.bool).triu(1)  # (…, T, T)
     return scores.masked_fill(later, -torch.inf).softmax(-1)
 
@@ -116,10 +116,10 @@ def join_heads(x: torch.Tensor) -> torch.Tensor:
 def leaks(attention, x: torch.Tensor) -> bool:
     """Whether changing the last position of x (B, T, C) changes an earlier output.
 
-    attention maps (B, T, C) to (B, T, C). True means that it peeks at the future. Every
-    channel is changed by another amount: a LayerNorm would take off one that all share.
+    attention maps (B, T, C) to (B, T, C). True means that it peeks at the future.
     """
     changed = x.clone()
+    # A LayerNorm in front would take off a change that all channels share.
     changed[:, -1] += torch.arange(1, x.shape[-1] + 1).to(x)
     before, after = attention(x)[:, :-1], attention(changed)[:, :-1]
     return not torch.allclose(before, after, atol=1e-5)

@@ -16,10 +16,10 @@ from course_lib import device
 def softmax(logits: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
     """Turn logits (…, V) into probabilities (…, V): positive, each row sums to one.
 
-    e to the power of each logit over the temperature, divided by their sum. The largest
-    is taken off first, which changes nothing in the result: e to the power of 1,000 is
-    more than a computer can hold.
+    e to the power of each logit over the temperature, divided by their sum. It bears
+    logits of any size.
     """
+    # Taking off the largest changes nothing but that e¹⁰⁰⁰ need not be held.
     scaled = logits / temperature
     powers = torch.exp(scaled - scaled.max(-1, keepdim=True).values)
     return powers / powers.sum(-1, keepdim=True)

@@ -29,8 +29,8 @@ BYTES = {"float32": 4, "bf16": 2, "int8": 1, "int4": 0.5}  # bytes a weight
 
 def eight_rows(config: GPTConfig) -> dict[str, int]:
     """The weights of the eight kinds of matrices, by formula: kind → how many."""
-    # All heads of a layer together: query, key, value and output are C × C.
     c, v, layers = config.channels, config.vocabulary, config.layers
+    # All heads of a layer together: query, key, value and output are C × C.
     rows = {"embedding": v * c}
     for kind in ("key", "query", "value", "output"):
         rows[kind] = layers * c * c
@@ -126,10 +126,9 @@ def largest(
 ) -> int:
     """The most channels, in steps of 64, whose eight rows fit a budget in bytes.
 
-    0 if not even 64 do. (More channels always mean more bytes, so that counting up and
-    stopping at the first that is too large would do; this halves the gap instead.)
+    0 if not even 64 do. Counting up in steps of 64 is fast enough.
     """
-    low, high = 0, 1
+    low, high = 0, 1  # in steps of 64; then the gap between them is halved
 
     def fits(steps: int) -> bool:
         config = GPTConfig(vocabulary, 1, layers, 64 * steps, 1)

@@ -66,8 +66,7 @@ def analogy(
 
     The row of `vectors` (N, C), each first brought to length one, that points most like
     b - a + c. The three inputs stand near that point themselves; `leave_out` keeps them
-    from being the answer (Mikolov et al. 2013b leave them out, without which most
-    analogies give c).
+    from being the answer.
     """
     unit = F.normalize(vectors, dim=-1)
     similarity = unit @ (unit[b] - unit[a] + unit[c])  # (N)
@@ -195,13 +194,13 @@ def skip_gram(
     power ¾ (Mikolov et al. 2013b, sections 2.2 and 2.3). About 7 ms a step on two cores.
     """
     share = torch.bincount(ids, minlength=words) / len(ids)  # (words)
-    keep = (1e-3 / share.clamp(min=1e-9)).sqrt()
+    keep = (1e-3 / share.clamp(min=1e-9)).sqrt()  # drop most of the most frequent
     text = ids[torch.rand(len(ids), generator=generator) < keep[ids]]
     start = torch.rand(words, channels, generator=generator) - 0.5
     word = (start / channels).requires_grad_()
     context = torch.zeros(words, channels, requires_grad=True)
     optimizer = torch.optim.Adam([word, context], lr=0.01)
-    odds = share**0.75
+    odds = share**0.75  # rarer words come up a little more often
     for _ in trange(steps, desc="skip-gram", delay=2, disable=not bar):
         a, b = draw_pairs(text, window, batch, generator)
         drawn = torch.multinomial(odds, batch * strangers, True, generator=generator)

@@ -8,7 +8,7 @@ import time
 import pytest
 import torch
 
-from course_lib import classroom, lessons
+from course_lib import classroom, lessons, sizing
 from course_lib.classroom import Check, Exercise, Mistake
 
 ALL = [e for path in lessons.paths() for e in classroom.exercises(path.name[:2])]
@@ -138,6 +138,35 @@ def test_any_right_form_passes(id, answer):
 
 
 # Answers that try to break the checks ----------------------------------------------
+
+
+def total(config, tied=True):
+    return sizing.total(config, tied)
+
+
+borrowed = sizing.total
+
+
+def by_another_name(config, tied=True):
+    return borrowed(config, tied)
+
+
+@pytest.mark.parametrize("answer", [total, by_another_name])
+def test_calling_the_courses_own_answer_does_not_pass(answer, capsys):
+    assert classroom.check("06.total", answer) is sizing.total
+    assert "Write it yourself" in capsys.readouterr().out
+
+
+def test_a_right_answer_may_have_any_name_and_call_itself(monkeypatch):
+    def merge(parts, pair):
+        if len(parts) < 2:
+            return list(parts)
+        if (parts[0], parts[1]) == tuple(pair):
+            return [parts[0] + parts[1], *merge(parts[2:], pair)]
+        return [parts[0], *merge(parts[1:], pair)]
+
+    monkeypatch.setitem(globals(), "merge", merge)
+    assert classroom.verdict(classroom.find("01.merge"), merge)[1] is None
 
 
 class Agrees:

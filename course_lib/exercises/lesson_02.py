@@ -199,9 +199,9 @@ LOOK_UP = Exercise(
         "`ids` (T) holds whole numbers from 0, `embedding` (N, C) a row for each of N "
         "words. Return (T, C), decimals: for each id its row, in the order of `ids`, as "
         "often as the id stands there. Do it by one matrix product: write each id as a row "
-        "of N zeros with a single 1 at the id's place (`torch.nn.functional.one_hot` helps, "
+        "of N zeros with a single 1 at the id's place (`F.one_hot` helps, "
         "and gives whole numbers; a product wants decimals on both sides). "
-        "`embedding[ids]` gives the same numbers and passes too, but hides the product."
+        "(`embedding[ids]` gives the same numbers. It passes, and hides what is going on.)"
     ),
     reference=room.look_up,
     checks=(
@@ -653,8 +653,7 @@ NEAREST = Exercise(
         "Find the `count` rows of `vectors` (N, C) whose cosine with `query` (C) is "
         "greatest. Return their row numbers, a `list` of `int`, best first; a list even "
         "where `count` is 1. Leave no row out: if the query is itself a row, that row "
-        "comes first. No loop is needed: bring the rows to length one, and one product "
-        "compares the query with all of them."
+        "comes first. It can be done without a loop."
     ),
     reference=room.nearest,
     checks=(

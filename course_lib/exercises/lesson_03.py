@@ -235,7 +235,8 @@ SCORES = Exercise(
         "`query` and `key` both have shape (…, T, D): T positions, D numbers for each. Any "
         "axes may stand in front, such as (B, H) for batch and heads, or none. Return a "
         "tensor (…, T, T): row `i`, column `j` is query `i` times key `j`, number by number "
-        "and added up, divided by √D."
+        "and added up, divided by √D. (`key.transpose(-2, -1)` swaps the last two axes. The "
+        "course's own also refuses sizes that don't fit; yours need not.)"
     ),
     reference=gpt.scores,
     checks=(
@@ -714,7 +715,8 @@ SPLIT_HEADS = Exercise(
     rule=(
         "`x` has shape (B, T, C). Return one tensor (B, H, T, D), where H is `heads` and "
         "D = C / H: head 0 gets the first D channels of every position, head 1 the next D, "
-        "and so on. `heads` always divides C."
+        "and so on. Here `heads` always divides C. (The course's own refuses it if not; "
+        "yours need not.)"
     ),
     reference=gpt.split_heads,
     checks=(
@@ -1147,6 +1149,11 @@ def catches_every_peek(leaks, generator):
             every_channel,
         ),
         (
+            "takes off what all channels share, and then sees everything",
+            lambda x: F.scaled_dot_product_attention(*[F.layer_norm(x, (5,))] * 3),
+            "Change each channel of the last position by another amount.",
+        ),
+        (
             "peeks in one text of the batch only",
             peek_in_one_text,
             "Change and compare all texts.",
@@ -1207,7 +1214,7 @@ def _compare(before, after):
 
 def _bumped(x, amount=1.0):
     changed = x.clone()
-    changed[:, -1] += amount
+    changed[:, -1] += amount * torch.arange(1, x.shape[-1] + 1)
     return changed
 
 
@@ -1274,6 +1281,12 @@ def wrong_one_text(attention, x):
     return _compare(attention(x)[0, :-1], attention(_bumped(x))[0, :-1])
 
 
+def wrong_same_step(attention, x):
+    changed = x.clone()
+    changed[:, -1] += 1
+    return _compare(attention(x)[:, :-1], attention(changed)[:, :-1])
+
+
 def wrong_too_small(attention, x):
     return _compare(attention(x)[:, :-1], attention(_bumped(x, 1e-4))[:, :-1])
 
@@ -1285,7 +1298,7 @@ def wrong_too_lenient(attention, x):
 
 def wrong_in_place(attention, x):
     before = attention(x)[:, :-1].clone()
-    x[:, -1] += 1
+    x[:, -1] += torch.arange(1, x.shape[-1] + 1)
     return _compare(before, attention(x)[:, :-1])
 
 
@@ -1296,9 +1309,11 @@ LEAKS = Exercise(
     rule=(
         "`attention` is a function from (B, T, C) to (B, T, C), and `x` is such a tensor. "
         "Return `True` (a `bool`) if changing the last position of `x` changes the output "
-        "of any earlier position, in any text or channel, be it by a hundredth of the "
-        "change: then `attention` peeks at the future. Else return `False`; differences "
-        "below 1e-5 are rounding and don't count. `x` itself must stay as it was."
+        "of any earlier position, in any text or channel: then `attention` peeks at the "
+        "future. A small leak counts too, a hundredth of what you change. Else return "
+        "`False`; differences below 1e-5 are rounding. Change each channel by another "
+        "amount, of 1 or more: some layers take off what all channels share. `x` itself "
+        "must stay as it was."
     ),
     reference=gpt.leaks,
     checks=(
@@ -1347,6 +1362,7 @@ LEAKS = Exercise(
         Wrong("upside down", wrong_upside_down, "Upside down"),
         Wrong("one channel", wrong_one_channel, "Change every channel"),
         Wrong("one text", wrong_one_text, "compare all texts"),
+        Wrong("the same in all channels", wrong_same_step, "by another amount"),
         Wrong("too small a change", wrong_too_small, "by more"),
         Wrong("too lenient", wrong_too_lenient, "no difference above"),
         Wrong("x changed", wrong_in_place, "x itself was changed"),

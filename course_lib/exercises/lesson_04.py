@@ -235,6 +235,196 @@ AND_GATE = Exercise(
 )
 
 
+# 04.mlp -----------------------------------------------------------------------------
+
+
+def mlp(
+    x: torch.Tensor, up: torch.Tensor, bias: torch.Tensor, down: torch.Tensor
+) -> torch.Tensor:
+    """Ask every vector all questions, cut off below zero, add up the answers.
+
+    x (B, T, C), up (M, C), bias (M), down (C, M) → (B, T, C).
+    """
+    questions = x @ up.T + bias  # (B, T, M)
+    return torch.relu(questions) @ down.T
+
+
+def some_mlp(generator: torch.Generator) -> tuple[torch.Tensor, ...]:
+    """x (2, 3, 4), up (6, 4), bias (6), down (4, 6)."""
+    shapes = ((2, 3, 4), (6, 4), (6,), (4, 6))
+    return tuple(torch.randn(shape, generator=generator) for shape in shapes)
+
+
+def ask_each(x, up, bias, down, cut=True, shift=True):
+    """The same by loops, in float64; without the cut or the bias if asked."""
+    x, up, bias, down = (part.double() for part in (x, up, bias, down))
+    output = torch.zeros_like(x)
+    for b in range(x.shape[0]):
+        for t in range(x.shape[1]):
+            for m in range(len(up)):
+                fires = float(up[m] @ x[b, t]) + float(bias[m]) * shift
+                output[b, t] += (max(fires, 0.0) if cut else fires) * down[:, m]
+    return output
+
+
+def run_mlp(mlp_, parts):
+    try:
+        return mlp_(*(part.clone() for part in parts))
+    except RuntimeError as error:
+        if "shape" in str(error) or "size" in str(error):
+            raise Mistake(
+                "Two shapes don't fit. x is (B, T, C) and up is (M, C): turn up round, "
+                "x @ up.T, and down in the same way."
+            ) from None
+        raise
+
+
+def asks_and_answers(mlp_, generator):
+    parts = some_mlp(generator)
+    value = run_mlp(mlp_, parts)
+    want_tensor(value, (2, 3, 4), "mlp(x, up, bias, down)")
+    x, up, bias, down = parts
+    likely = (
+        (ask_each(*parts, cut=False), "Nothing is cut off: torch.relu is missing."),
+        (ask_each(*parts, shift=False), "The bias is missing."),
+        (
+            torch.relu(ask_each(*parts)).double(),
+            "The answer itself is cut off below zero, too. Only the questions are.",
+        ),
+        (
+            torch.relu(ask_each(*parts, cut=False)).double(),
+            "You cut off after down; the cut comes between up and down.",
+        ),
+        (
+            (torch.relu(x @ up.T) + bias).double() @ down.T.double(),
+            "The bias comes after the cut; it belongs before, to the question.",
+        ),
+        (
+            ask_each(*parts) + x.double(),
+            "x is added to the answer. That is the block's work, in lesson 05.",
+        ),
+        (
+            F.gelu((x @ up.T + bias).double()) @ down.T.double(),
+            "The switch here is ReLU, which cuts off at zero; yours is GELU.",
+        ),
+    )
+    right = ask_each(*parts)
+    for wrong, words in likely:
+        near = torch.allclose(value.double(), wrong, atol=1e-4)
+        if near and not torch.allclose(wrong, right, atol=1e-3):
+            raise Mistake(words)
+    want_near(value, right, "mlp(x, up, bias, down)")
+
+
+def by_themselves(mlp_, generator):
+    x, up, bias, down = some_mlp(generator)
+    whole = run_mlp(mlp_, (x, up, bias, down))
+    want_tensor(whole, (2, 3, 4), "mlp(x, up, bias, down)")
+    alone = run_mlp(mlp_, (x[:, 1:2], up, bias, down))
+    want_tensor(alone, (2, 1, 4), "mlp of a single position")
+    if not torch.allclose(whole[:, 1:2], alone, atol=1e-4):
+        raise Mistake(
+            "A position's answer depends on the others. Each vector is asked by itself: "
+            "no sum or mean over positions."
+        )
+
+
+def silent_below_zero(mlp_, generator):
+    x, up, bias, down = some_mlp(generator)
+    value = run_mlp(mlp_, (x, up, bias - 100, down))
+    want_tensor(value, (2, 3, 4), "mlp(x, up, bias, down)")
+    if float(value.abs().max()) > 1e-3:
+        raise Mistake(
+            "With a bias of -100 no neuron fires, and the answer should be zeros. Add the "
+            "bias, then cut off what is below zero."
+        )
+
+
+def wrong_no_cut(x, up, bias, down):
+    return (x @ up.T + bias) @ down.T
+
+
+def wrong_no_bias(x, up, bias, down):
+    return torch.relu(x @ up.T) @ down.T
+
+
+def wrong_cut_last(x, up, bias, down):
+    return torch.relu((x @ up.T + bias) @ down.T)
+
+
+def wrong_bias_late(x, up, bias, down):
+    return (torch.relu(x @ up.T) + bias) @ down.T
+
+
+def wrong_not_turned(x, up, bias, down):
+    return torch.relu(x @ up + bias) @ down
+
+
+def wrong_adds_x(x, up, bias, down):
+    return x + torch.relu(x @ up.T + bias) @ down.T
+
+
+def wrong_mean(x, up, bias, down):
+    x = x.mean(1, keepdim=True).expand_as(x)
+    return torch.relu(x @ up.T + bias) @ down.T
+
+
+def wrong_gelu_switch(x, up, bias, down):
+    return F.gelu(x @ up.T + bias) @ down.T
+
+
+def wrong_only_up(x, up, bias, down):
+    return torch.relu(x @ up.T + bias)
+
+
+MLP = Exercise(
+    id="04.mlp",
+    title="ask, cut off, answer",
+    minutes=8,
+    rule=(
+        "Write the whole MLP with ReLU as its switch. `x` is (B, T, C); each row of `up` "
+        "(M, C) is a question, `bias` (M) is added to it, each column of `down` (C, M) is "
+        "an answer. Ask every vector all M questions, cut off what is below zero, add up "
+        "the answers, each as often as its neuron fires. Return (B, T, C)."
+    ),
+    reference=mlp,
+    checks=(
+        Check(
+            name="asks and answers",
+            points=2,
+            proves="gives what loops over every neuron give",
+            hint="`x @ up.T` asks every vector all questions: (B, T, M).",
+            run=asks_and_answers,
+        ),
+        Check(
+            name="each by itself",
+            points=1,
+            proves="asks each position by itself",
+            hint="Nothing is summed over B or T.",
+            run=by_themselves,
+        ),
+        Check(
+            name="silent below zero",
+            points=1,
+            proves="is silent where no neuron fires",
+            hint="`torch.relu(…)` comes after the bias and before `down`.",
+            run=silent_below_zero,
+        ),
+    ),
+    wrong=(
+        Wrong("no cut", wrong_no_cut, "torch.relu is missing"),
+        Wrong("no bias", wrong_no_bias, "The bias is missing"),
+        Wrong("the cut last", wrong_cut_last, "between up and down"),
+        Wrong("the bias late", wrong_bias_late, "after the cut"),
+        Wrong("not turned", wrong_not_turned, "turn up round"),
+        Wrong("x added", wrong_adds_x, "the block's work"),
+        Wrong("the mean", wrong_mean, "it should be"),
+        Wrong("GELU", wrong_gelu_switch, "yours is GELU"),
+        Wrong("only up", wrong_only_up, "has shape"),
+    ),
+)
+
+
 # 04.store_facts ---------------------------------------------------------------------
 
 
@@ -634,7 +824,7 @@ GELU = Exercise(
     title="a soft switch",
     minutes=6,
     rule=(
-        "Write GELU, the switch between up and down, as GPT-2 has it: x/2 · (1 + "
+        "Write GELU as GPT-2 has it: x/2 · (1 + "
         "tanh(√(2/π) · (x + 0.044715 x³))), for every number by itself. `x` is a "
         "tensor of any shape; return a new tensor of that shape and leave `x` as it "
         "is. It is held against torch's own, to 0.001. `F.gelu` would do it in one "
@@ -907,7 +1097,7 @@ WORST_OVERLAP = Exercise(
         "How far from right angles are the two closest directions? `vectors` (N, C) "
         "holds two or more rows of any length, none of them all zeros. Take the "
         "cosine of every pair of rows, never of a row with itself, and return the "
-        "largest size, without its sign, as a `float`: 0 if all stand at right "
+        "largest absolute value, as a `float`: 0 if all stand at right "
         "angles, 1 if two rows point the same way or in opposite directions."
     ),
     reference=worst_overlap,
@@ -954,4 +1144,4 @@ WORST_OVERLAP = Exercise(
     ),
 )
 
-EXERCISES = (AND_GATE, STORE_FACTS, GELU, WORST_OVERLAP)
+EXERCISES = (AND_GATE, GELU, MLP, STORE_FACTS, WORST_OVERLAP)

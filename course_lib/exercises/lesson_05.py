@@ -1,9 +1,10 @@
-"""Exercises of lesson 05: LayerNorm, a block's step, order, softmax, and guessing."""
+"""Exercises of lesson 05: LayerNorm, a block's step, order, softmax, all the way."""
 
-import math
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from course_lib import gpt, sampling
@@ -12,7 +13,6 @@ from course_lib.classroom import (
     Exercise,
     Mistake,
     Wrong,
-    want_close,
     want_near,
     want_tensor,
     want_type,
@@ -281,8 +281,8 @@ LAYER_NORM = Exercise(
         "are (C,). Bring the C channels of each position, by themselves, to mean 0 and "
         "variance 1; then multiply by `weight` and add `bias`. The variance is the "
         "mean of the C squared distances from the mean, and `epsilon` is added to it "
-        "before you take its square root. (`F.layer_norm` does it in one line; try "
-        "without.)"
+        "before you take its square root. (`keepdim=True` keeps an axis, with size 1, so "
+        "that shapes fit. `F.layer_norm` does it in one line; try without.)"
     ),
     reference=gpt.layer_norm,
     checks=(
@@ -784,7 +784,7 @@ ORDER_MATTERS = Exercise(
     minutes=10,
     rule=(
         "`ids` is (1, T), with T at least 3 and its first two different; `model(ids)` "
-        "gives logits (1, T, V). Swap the first two tokens in a copy (`ids` itself "
+        "gives V numbers at each position, its logits: (1, T, V). Swap the first two tokens in a copy (`ids` itself "
         "must stay what it was), leave all others where they are, and ask the model "
         "about both. Return a `bool`: does any logit at the *last* position change by "
         "more than 1e-4, up or down?"
@@ -1060,7 +1060,8 @@ SOFTMAX = Exercise(
         "shape, where each row, along the last axis, sums to one. The temperature "
         "divides the logits; then e to the power of each is divided by the sum of its "
         "row. Logits of 10,000 and -10,000, in one row or in two, must give no NaN at "
-        "any temperature. (`torch.softmax` does most of it in one line; try without.)"
+        "any temperature from 0.1 up. (`torch.softmax` does most of it in one line; try "
+        "without.)"
     ),
     reference=sampling.softmax,
     checks=(
@@ -1117,148 +1118,231 @@ SOFTMAX = Exercise(
 )
 
 
-# 05.loss_of_guessing ----------------------------------------------------------------
+# 05.forward -------------------------------------------------------------------------
 
 
-def loss_of_guessing(vocabulary: int) -> float:
-    """The loss of a model that gives all tokens of a vocabulary the same probability.
-
-    The loss is minus the natural logarithm of the right token's probability.
-    """
-    return math.log(vocabulary)
-
-
-def natural_logarithm(loss_of_guessing, generator):
-    drawn = int(torch.randint(100, 10_000, (1,), generator=generator))
-    for vocabulary in (50_257, drawn):
-        value = loss_of_guessing(vocabulary)
-        what = f"loss_of_guessing({vocabulary})"
-        guesses = [
-            (math.log2(vocabulary), "This is log2, in bits; take the natural log."),
-            (math.log10(vocabulary), "This is log10; take the natural logarithm."),
-            (
-                1 / vocabulary,
-                "This is the probability of each token; the loss is minus its "
-                "logarithm.",
-            ),
-            (
-                vocabulary,
-                "This is the size of the vocabulary. What is the probability of one "
-                "token, and what is minus its logarithm?",
-            ),
-            (
-                -math.log(vocabulary),
-                "A negative loss: the logarithm of a probability is below zero, and "
-                "the minus sign in front makes it positive.",
-            ),
-            (
-                math.log(vocabulary) / vocabulary,
-                "You have weighed the loss by the probability of one token. Whichever "
-                "token is right, the loss is the same: don't multiply.",
-            ),
-        ]
-        if type(value) in (int, float):
-            for guess, words in guesses:
-                if math.isclose(value, guess, rel_tol=1e-4):
-                    raise Mistake(words)
-        right = torch.randint(vocabulary, (1,), generator=generator)
-        oracle = F.cross_entropy(torch.zeros(1, vocabulary).double(), right)
-        want_close(value, float(oracle), what)
+def forward(model: nn.Module, ids: torch.Tensor) -> torch.Tensor:
+    """The way of a text through a GPT: ids (B, T) → logits (B, T, V)."""
+    x = model.embedding(ids) + model.position.weight[: ids.shape[1]]  # (B, T, C)
+    for block in model.blocks:
+        x = block(x)
+    return model.unembedding(model.norm(x))  # (B, T, V)
 
 
-def nothing_to_guess(loss_of_guessing, generator):
-    value = loss_of_guessing(1)
-    if type(value) in (int, float) and math.isclose(value, 1):
+def some_gpt(generator: torch.Generator) -> nn.Module:
+    """A small GPT whose weights are large enough that every part shows."""
+    config = gpt.GPTConfig(vocabulary=11, context=9, layers=3, channels=8, heads=2)
+    model = gpt.GPT(config, generator=generator).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(0.3 * torch.randn(weight.shape, generator=generator))
+    return model.requires_grad_(False)
+
+
+def some_ids(generator: torch.Generator) -> torch.Tensor:
+    """ids (2, 6) of that GPT's vocabulary."""
+    return torch.randint(11, (2, 6), generator=generator)
+
+
+def walk(forward_, model, ids):
+    names = ("embedding", "position", "blocks", "norm", "unembedding")
+    parts = SimpleNamespace(**{name: model.get_submodule(name) for name in names})
+    try:
+        return forward_(parts, ids.clone())
+    except TypeError as error:
+        if "not callable" in str(error):
+            raise Mistake(
+                "Don't call model(ids): take its parts, one after the other."
+            ) from None
+        raise
+    except RuntimeError as error:
+        if "size" in str(error) or "shape" in str(error):
+            raise Mistake(
+                "Two shapes don't fit. model.position.weight has a row for every place of "
+                "the context, and the text has T: take the first T rows."
+            ) from None
+        raise
+
+
+def likely_walks(model: nn.Module, ids: torch.Tensor) -> list[tuple]:
+    """Wrong ways through the machine, with words for each."""
+    text = model.embedding(ids)
+    start = text + model.position.weight[: ids.shape[1]]
+    end = start
+    for block in model.blocks:
+        end = block(end)
+
+    def through(x, blocks):
+        for block in blocks:
+            x = block(x)
+        return model.unembedding(model.norm(x))
+
+    return [
+        (through(text, model.blocks), "The positions are missing: add them at the start."),
+        (model.unembedding(end), "The last norm is missing, before the unembedding."),
+        (through(start, []), "It leaves the blocks out."),
+        (through(start, [model.blocks[-1]]), "Only the last block works on what you give "
+         "back: each must get what the one before it gave."),
+        (through(start, reversed(model.blocks)), "The blocks run from last to first."),
+        (through(model.norm(start), model.blocks), "There is a norm before the first block; "
+         "the model's own comes after the last."),
+        (through(start, model.blocks).softmax(-1), "These are probabilities; give the logits, "
+         "without the softmax."),
+    ]  # fmt: skip
+
+
+def goes_all_the_way(forward_, generator):
+    model, ids = some_gpt(generator), some_ids(generator)
+    value = walk(forward_, model, ids)
+    want_type(value, torch.Tensor, "forward(model, ids)")
+    for wrong, words in likely_walks(model, ids):
+        if value.shape == wrong.shape and torch.allclose(value, wrong, atol=1e-4):
+            raise Mistake(words)
+    if value.shape == (2, 6, 8):
+        raise Mistake("These are vectors of C channels: the unembedding is missing.")
+    if value.shape == (2, 11):
+        raise Mistake("Only the last position is there; give the logits of all T.")
+    want_near(value, model(ids), "forward(model, ids)", 1e-3)
+
+
+def any_length(forward_, generator):
+    model = some_gpt(generator)
+    for length in (1, 9):
+        ids = torch.randint(11, (1, length), generator=generator)
+        value = walk(forward_, model, ids)
+        want_tensor(value, (1, length, 11), f"the logits of {length} tokens")
+        want_near(value, model(ids), f"the logits of {length} tokens", 1e-3)
+
+
+def places_from_zero(forward_, generator):
+    model = some_gpt(generator)
+    ids = torch.full((1, 4), 5)
+    value = walk(forward_, model, ids)
+    want_tensor(value, (1, 4, 11), "forward(model, ids)")
+    if torch.allclose(value[0, 0], value[0, 1], atol=1e-5):
         raise Mistake(
-            "With one token in the vocabulary it is always right: probability 1, whose "
-            "logarithm is 0. Yours says 1."
+            "Four times the same token gives four times the same logits: where are the "
+            "positions?"
         )
-    want_close(value, 0.0, "loss_of_guessing(1), nothing to guess,")
+    want_near(value, model(ids), "the logits of four equal tokens", 1e-3)
 
 
-def twice_as_many(loss_of_guessing, generator):
-    vocabulary = int(torch.randint(100, 10_000, (1,), generator=generator))
-    values = [loss_of_guessing(vocabulary), loss_of_guessing(2 * vocabulary)]
-    for value in values:
-        want_type(value, float, "loss_of_guessing(vocabulary)")
-    want_close(
-        values[1] - values[0],
-        math.log(2),
-        "what the loss gains when the vocabulary doubles",
-    )
+def wrong_calls_it(model, ids):
+    return model(ids)
 
 
-def wrong_log2(vocabulary):
-    return math.log2(vocabulary)
+def wrong_no_positions(model, ids):
+    x = model.embedding(ids)
+    for block in model.blocks:
+        x = block(x)
+    return model.unembedding(model.norm(x))
 
 
-def wrong_log10(vocabulary):
-    return math.log10(vocabulary)
+def wrong_all_positions(model, ids):
+    x = model.embedding(ids) + model.position.weight
+    for block in model.blocks:
+        x = block(x)
+    return model.unembedding(model.norm(x))
 
 
-def wrong_probability(vocabulary):
-    return 1 / vocabulary
+def wrong_last_positions(model, ids):
+    x = model.embedding(ids) + model.position.weight[-ids.shape[1] :]
+    for block in model.blocks:
+        x = block(x)
+    return model.unembedding(model.norm(x))
 
 
-def wrong_size(vocabulary):
-    return vocabulary
+def wrong_position_of_token(model, ids):
+    x = model.embedding(ids) + model.position(ids.clamp(max=8))
+    for block in model.blocks:
+        x = block(x)
+    return model.unembedding(model.norm(x))
 
 
-def wrong_sign(vocabulary):
-    return math.log(1 / vocabulary)
+def wrong_no_last_norm(model, ids):
+    x = model.embedding(ids) + model.position.weight[: ids.shape[1]]
+    for block in model.blocks:
+        x = block(x)
+    return model.unembedding(x)
 
 
-def wrong_weighed(vocabulary):
-    p = 1 / vocabulary
-    return -p * math.log(p)
+def wrong_not_chained(model, ids):
+    x = model.embedding(ids) + model.position.weight[: ids.shape[1]]
+    for block in model.blocks:
+        y = block(x)
+    return model.unembedding(model.norm(y))
 
 
-def wrong_tensor_loss(vocabulary):
-    return F.cross_entropy(torch.zeros(1, vocabulary), torch.tensor([0]))
+def wrong_norm_first(model, ids):
+    x = model.norm(model.embedding(ids) + model.position.weight[: ids.shape[1]])
+    for block in model.blocks:
+        x = block(x)
+    return model.unembedding(model.norm(x))
 
 
-GUESSING = Exercise(
-    id="05.loss_of_guessing",
-    title="what does guessing cost?",
-    minutes=4,
+def wrong_last_only(model, ids):
+    return forward(model, ids)[:, -1]
+
+
+def wrong_softmaxed(model, ids):
+    return forward(model, ids).softmax(-1)
+
+
+def wrong_still_vectors(model, ids):
+    x = model.embedding(ids) + model.position.weight[: ids.shape[1]]
+    for block in model.blocks:
+        x = block(x)
+    return model.norm(x)
+
+
+FORWARD = Exercise(
+    id="05.forward",
+    title="the way through the machine",
+    minutes=10,
     rule=(
-        "A model that has learned nothing gives each of the `vocabulary` tokens the "
-        "same probability. The loss is minus the natural logarithm of the probability "
-        "that is given to the right token. Return this model's loss, a `float`."
+        "`model` has the parts `embedding` and `position` (two `nn.Embedding`s), `blocks` "
+        "(a list), `norm` and `unembedding`. Take `ids` (B, T) all the way: look the tokens "
+        "up, add to each the vector of its place, from 0; run the blocks in order; then the "
+        "last norm and the unembedding. Return the logits of all positions, (B, T, V). Use "
+        "the parts; don't call `model(ids)`."
     ),
-    reference=loss_of_guessing,
+    reference=forward,
     checks=(
         Check(
-            name="minus the logarithm",
+            name="all the way",
             points=2,
-            proves="gives the loss that torch measures on equal logits",
-            hint="What is the probability of each of V tokens? `math.log` is natural.",
-            run=natural_logarithm,
+            proves="goes through every part, in order",
+            hint="`model.embedding(ids)` looks up; each block takes what the last one gave.",
+            run=goes_all_the_way,
         ),
         Check(
-            name="one token",
+            name="any length",
             points=1,
-            proves="costs nothing where there is nothing to guess",
-            hint="What is the logarithm of 1?",
-            run=nothing_to_guess,
+            proves="takes a text of any length",
+            hint="`model.position.weight[:T]` are the vectors of the first T places.",
+            run=any_length,
         ),
         Check(
-            name="twice as many tokens",
+            name="places from zero",
             points=1,
-            proves="pays 0.69 more for every doubling of the vocabulary",
-            hint="Half the probability costs ln 2 = 0.69 more, whatever it was.",
-            run=twice_as_many,
+            proves="tells equal tokens apart by their places",
+            hint="Which place does the first token have, and which vector?",
+            run=places_from_zero,
         ),
     ),
     wrong=(
-        Wrong("log2", wrong_log2, "This is log2"),
-        Wrong("log10", wrong_log10, "This is log10"),
-        Wrong("the probability", wrong_probability, "the probability of each token"),
-        Wrong("the size", wrong_size, "the size of the vocabulary"),
-        Wrong("no minus sign", wrong_sign, "A negative loss"),
-        Wrong("weighed", wrong_weighed, "don't multiply"),
-        Wrong("a tensor", wrong_tensor_loss, "is a tensor"),
+        Wrong("the model itself", wrong_calls_it, "one after the other"),
+        Wrong("no positions", wrong_no_positions, "The positions are missing"),
+        Wrong("all positions", wrong_all_positions, "take the first T rows"),
+        Wrong("the last positions", wrong_last_positions, "it should be"),
+        Wrong("positions of tokens", wrong_position_of_token, "it should be"),
+        Wrong("no last norm", wrong_no_last_norm, "The last norm is missing"),
+        Wrong("not chained", wrong_not_chained, "each must get"),
+        Wrong("norm first", wrong_norm_first, "a norm before the first block"),
+        Wrong("the last only", wrong_last_only, "Only the last position"),
+        Wrong("softmaxed", wrong_softmaxed, "These are probabilities"),
+        Wrong("still vectors", wrong_still_vectors, "the unembedding is missing"),
     ),
 )
 
-EXERCISES = (LAYER_NORM, PRE_NORM, ORDER_MATTERS, SOFTMAX, GUESSING)
+EXERCISES = (LAYER_NORM, PRE_NORM, ORDER_MATTERS, SOFTMAX, FORWARD)

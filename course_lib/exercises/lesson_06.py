@@ -586,7 +586,7 @@ LEFT_OUT = Exercise(
     title="what the table leaves out",
     minutes=12,
     rule=(
-        "Count the weights that are not in the eight rows. Positions: a learned vector of C "
+        "Count the parameters that are not in the eight rows. Positions: a learned vector of C "
         "numbers for each position of `config.context`, once in the model. Biases: in every "
         "layer, query, key, value, output and down have one of C numbers over all heads, "
         "and up has one of 4C; the unembedding has none. Norms: two a layer and one at the "
