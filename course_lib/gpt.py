@@ -52,8 +52,9 @@ GPT2_LARGE = GPTConfig(layers=36, channels=1_280, heads=20)
 GPT2_XL = GPTConfig(layers=48, channels=1_600, heads=25)
 
 # Brown et al. 2020, table 2.1, with two repairs. It prints 24 heads of 128 for the 1.3 B
-# model and 5,140 channels for the 13 B model, which multiply up neither to its other
-# columns nor to the sizes it names; 16 heads and 5,120 channels do.
+# model of 2,048 channels, and 5,140 channels for the 13 B model of 40 heads of 128: heads
+# and channels don't multiply up. With 16 heads the first comes to 1.3 B, with 24 to 1.5 B;
+# the second comes to 13 B either way.
 GPT3_SMALL = GPTConfig(context=2_048)
 GPT3_MEDIUM = GPTConfig(context=2_048, layers=24, channels=1_024, heads=16)
 GPT3_LARGE = GPTConfig(context=2_048, layers=24, channels=1_536, heads=16)
@@ -72,12 +73,12 @@ def scores(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
 
     Row i, column j is query i times key j, over √D, so that its spread stays the same
     whatever the head size (Vaswani et al. 2017, section 3.2.1). Raises ValueError if
-    queries and keys differ in size.
+    queries and keys differ in size or number.
     """
-    if query.shape[-1] != key.shape[-1]:
+    if query.shape[-2:] != key.shape[-2:]:
         raise ValueError(
-            f"Queries of {query.shape[-1]} numbers can't be held against keys of "
-            f"{key.shape[-1]}: give both the same head size."
+            f"Queries {tuple(query.shape[-2:])} can't be held against keys "
+            f"{tuple(key.shape[-2:])}: give as many of each, with the same head size."
         )
     return query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
 
@@ -92,8 +93,8 @@ def attention_weights(scores: torch.Tensor) -> torch.Tensor:
 def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     """Causal attention, softmax(QKᵀ/√D)V: three times (…, T, D) → (…, T, D).
 
-    The same as attention_weights(scores(query, key)) @ value, in one fused step that
-    never stores the T × T weights.
+    The same as attention_weights(scores(query, key)) @ value. For (B, H, T, D) torch has
+    one fused step for it, which never stores the T × T weights.
     """
     return F.scaled_dot_product_attention(query, key, value, is_causal=True)
 
@@ -185,8 +186,8 @@ def layer_norm(
     """Bring every vector to mean 0 and variance 1, then scale and shift: (…, C) → (…, C).
 
     Mean and variance are taken over the channels of each position by itself; epsilon is
-    added to the variance, and keeps a constant vector from dividing by zero (Ba et al.
-    2016, section 3).
+    added to the variance, as is usual, and keeps a constant vector from dividing by zero
+    (Ba et al. 2016, section 3, without the epsilon).
     """
     centred = x - x.mean(-1, keepdim=True)
     variance = centred.square().mean(-1, keepdim=True)
@@ -269,10 +270,10 @@ class GPT(nn.Module):
 
 
 def start_weights(model: nn.Module, generator: torch.Generator | None = None) -> None:
-    """Draw a GPT's first weights as GPT-2 did: normal, spread 0.02, biases zero.
+    """Draw a GPT's first weights much as GPT-2 did: normal, spread 0.02, biases zero.
 
     What is added to the residual stream starts smaller, by 1/√(2L), so that the sum of 2L
-    additions keeps its size (Radford et al. 2019, section 2.3).
+    additions keeps its size (Radford et al. 2019, section 2.3; 0.02 is from OpenAI's code).
     """
     for name, weight in model.named_parameters():
         if weight.dim() == 2:

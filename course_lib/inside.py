@@ -1,8 +1,9 @@
 """The room for looking inside a model while it reads.
 
-Works with any model whose layers are `model.blocks`, each with `attention` and `mlp`:
-our GPT, the real LLM, the learner's own. torch's hooks do the listening: a function that
-a module calls on its way. Lesson 03 uses it first; lesson 13 builds it.
+Works with our GPT, the real LLM, and the learner's own if it has the same names:
+`blocks`, `norm` and `unembed`; in each block `attention`, with a `pattern` beside its
+`forward`, and `mlp.down`. torch's hooks do the listening: a function that a module calls
+on its way. Lesson 03 uses it first; lesson 13 builds it.
 
 T position, C channels, H heads, V vocabulary, L layers, M neurons.
 """
@@ -20,10 +21,11 @@ from course_lib import device
 def inputs_of(modules: list[nn.Module]) -> Iterator[list[tuple]]:
     """Collect what each module is given while the block of `with` runs, in order."""
     heard = []
-    hooks = [
-        module.register_forward_pre_hook(lambda _, given: heard.append(given))
-        for module in modules
-    ]
+
+    def listen(_, given: tuple) -> None:
+        heard.append(tuple(part.clone() for part in given))  # a block may write into x
+
+    hooks = [module.register_forward_pre_hook(listen) for module in modules]
     try:
         yield heard
     finally:
@@ -72,9 +74,12 @@ def logit_lens(model: nn.Module, ids: list[int], position: int = -1) -> torch.Te
     """What the model would say next if it stopped after each layer: (L+1, V).
 
     The vector at `position` after each layer is unembedded as the last one is, and
-    softmax makes it probabilities. (nostalgebraist 2020, "Interpreting GPT: the logit
+    softmax makes it probabilities. Raises ValueError if there is no such position.
+    (nostalgebraist 2020, "Interpreting GPT: the logit
     lens". Early layers need not speak the unembedding's language.)
     """
+    if not -len(ids) <= position < len(ids):
+        raise ValueError(f"There is no position {position} in {len(ids)} tokens.")
     stream = residual_stream(model, ids)[:, position]  # (L+1, C)
     with torch.no_grad():
         return model.unembed(stream.to(device.where(model))).softmax(-1).cpu()

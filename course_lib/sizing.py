@@ -14,16 +14,7 @@ from torch import nn
 
 from course_lib.gpt import GPTConfig
 
-KINDS = (
-    "embedding",
-    "key",
-    "query",
-    "value",
-    "output",
-    "up",
-    "down",
-    "unembedding",
-)
+KINDS = ("embedding", "key", "query", "value", "output", "up", "down", "unembedding")
 BYTES = {"float32": 4, "bf16": 2, "int8": 1, "int4": 0.5}  # bytes a weight
 
 
@@ -106,7 +97,8 @@ def forward_operations(config: GPTConfig, positions: int) -> dict[str, int]:
 
     "products" are those of matrix products, two for each weight and position, plus the
     scores and the mixing of attention; "the rest" are all others, counted generously:
-    biases, residual sums, LayerNorm at 8 a number, softmax at 5, GELU at 12.
+    biases, residual sums, LayerNorm at 8 a number, softmax at 7 (with √D and the mask),
+    GELU at 12.
     """
     c, layers, t = config.channels, config.layers, positions
     weights = (
@@ -114,7 +106,7 @@ def forward_operations(config: GPTConfig, positions: int) -> dict[str, int]:
     )  # a lookup is free
     attention = layers * 2 * (2 * t * t * c)  # QKᵀ, then weights times V
     norms = 8 * (2 * layers + 1) * t * c
-    softmaxes = 5 * (layers * config.heads * t * t + t * config.vocabulary)
+    softmaxes = 7 * (layers * config.heads * t * t + t * config.vocabulary)
     gelus = 12 * layers * t * 4 * c
     sums = layers * t * (9 * c + 2 * c) + t * c  # biases, residuals, positions
     rest = norms + softmaxes + gelus + sums
@@ -128,6 +120,8 @@ def largest(
 
     0 if not even 64 do. Counting up in steps of 64 is fast enough.
     """
+    if not budget < float("inf"):
+        raise ValueError(f"A budget of {budget} bytes is no budget: give a number.")
     low, high = 0, 1  # in steps of 64; then the gap between them is halved
 
     def fits(steps: int) -> bool:

@@ -1,12 +1,14 @@
 """The room of word vectors: looked up, compared, added, trained from scratch.
 
 Built in lesson 02. The trained ones are GloVe (Pennington, Socher & Manning 2014): 50
-numbers for each of the 50,000 most frequent words of Wikipedia and news up to 2014.
+numbers for each of the 50,000 most frequent words of Wikipedia (2014) and news (to 2010).
 
 N words, C channels.
-Sources: Mikolov et al. 2013a (skip-gram), 2013b (negative sampling, analogies).
+Sources: Mikolov et al. 2013a (skip-gram; analogies, section 4), 2013b (negative
+sampling).
 """
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,14 +121,14 @@ def glove() -> WordVectors:
     The first call fetches 76 MB and keeps 10 MB. Raises cache.CacheError if there is
     neither a cache nor a network.
     """
-    path = cache.made(cache.GLOVE, _keep_glove)
+    path = _made()
     try:
         return _read(path)
     except SafetensorError:  # cut short, or not what was written
         with cache.lock(f"{cache.GLOVE}.damaged"):
             if not cache.intact(path):  # another notebook may have mended it meanwhile
                 path.unlink(missing_ok=True)
-            return _read(cache.made(cache.GLOVE, _keep_glove))
+            return _read(_made())
 
 
 def _read(path: Path) -> WordVectors:
@@ -139,13 +141,23 @@ def _keep_glove(path: Path) -> None:
     """Write the most frequent words of GloVe to `path`, words among the metadata."""
     import duckdb  # reads the list of words; needed once
 
-    table = duckdb.read_parquet(str(cache.checked(cache.GLOVE_WORDS)))
-    words = [row[0] for row in table.limit(GLOVE_WORDS).fetchall()]
-    rows = np.load(cache.checked(cache.GLOVE_VECTORS), mmap_mode="r")[:GLOVE_WORDS]
-    vectors = torch.from_numpy(rows.copy())  # (50000, 50)
-    save_file({"vectors": vectors}, path, metadata={"words": "\n".join(words)})
-    for file in (cache.GLOVE_WORDS, cache.GLOVE_VECTORS):  # 84 MB that nobody needs now
-        (cache.folder() / file.name).unlink(missing_ok=True)
+    listed = str(cache.checked(cache.GLOVE_WORDS))
+    with duckdb.connect() as database:
+        rows = database.read_parquet(listed).limit(GLOVE_WORDS).fetchall()
+    every = cache.checked(cache.GLOVE_VECTORS)
+    # No name may keep the file open: Windows would not let it be deleted.
+    vectors = torch.from_numpy(np.array(np.load(every, mmap_mode="r")[:GLOVE_WORDS]))
+    words = "\n".join(row[0] for row in rows)
+    save_file({"vectors": vectors}, path, metadata={"words": words})
+
+
+def _made() -> Path:
+    """The path of the kept words; the 84 MB that they are made of are deleted then."""
+    path = cache.made(cache.GLOVE, _keep_glove)
+    for file in cache.PASSING:
+        with contextlib.suppress(OSError):
+            (cache.folder() / file.name).unlink(missing_ok=True)
+    return path
 
 
 # Training: skip-gram with negative sampling -------------------------------------------
@@ -247,6 +259,7 @@ def hit_rate(
     Raises KeyError for a question with a word that has no vector.
     """
     rows = torch.tensor([[vectors.id(word) for word in q] for q in asked])  # (Q, 4)
+    rows = rows.to(vectors.vectors.device)
     a, b, c, d = rows.T
     unit = F.normalize(vectors.vectors, dim=-1)
     similarity = (unit[b] - unit[a] + unit[c]) @ unit.T  # (Q, N)

@@ -22,6 +22,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from course_lib import inside
+
 try:
     from playwright.sync_api import expect, sync_playwright
 except ImportError:  # the fixtures below say what to do
@@ -33,12 +35,11 @@ CELLS = {  # lesson → the cells that its widgets need, in the lesson's order
     "01_tokens": ["set-up", "picture"],
     "02_embeddings": ["set-up", "picture", "word-map"],
     "03_attention": ["set-up", "load", "picture", "banks", "bank-streams", "context"],
-    "04_mlp": ["set-up", "load", "picture", "stub-store-facts", "check-store-facts"],
+    "04_mlp": ["set-up", "load", "picture", "toy", "toy-picture"],
     "05_transformer": ["set-up", "load", "picture"],
     "06_counting_gpt3": ["set-up", "picture"],
 }
 CELLS["03_attention"] += ["drift-picture", "all-twelve", "bank-flat", "bank-drift"]
-CELLS["04_mlp"] += ["facts", "toy", "toy-picture"]
 WIDGETS = (  # lesson.cell: the cells that show a widget
     "00_next_token.explorer",
     "01_tokens.picture",
@@ -341,7 +342,9 @@ def lessons(visit, lab) -> Callable:
             opened[lesson] = run_lesson(page, lesson)
         if not opened[lesson]:
             pytest.fail(f"{lesson} did not run: see the first test that failed.")
-        return next(here for here in opened[lesson] if here.name == name)
+        here = next(here for here in opened[lesson] if here.name == name)
+        here.page.bring_to_front()  # a page behind another is slow and misses keys
+        return here
 
     return get
 
@@ -636,6 +639,24 @@ def test_attention_explorer_other_heads_and_texts(lessons):
     here.page.keyboard.press("Tab")  # leaving the box answers, too
     expect(queries).to_have_count(2)
     expect(here.widget.locator(".grid.lit")).to_have_count(0)
+
+
+def test_attention_explorer_shows_the_models_weights(lessons, llm):
+    """Of the head that the sliders name, by the row of the token that is held."""
+    here = lessons("03_attention.picture")
+    model, encoding = llm
+    text, queries = "Mary gave the ball to John", here.widget.get_by_role("button")
+    type_into(here, here.widget.locator("input[type=text]"), text)
+    here.page.keyboard.press("Enter")
+    expect(queries.last).to_have_text("·John")
+    layer, head = map(int, here.widget.locator(".widget-readout").all_inner_texts())
+    queries.nth(4).click()
+    patterns = inside.attention_patterns(model, encoding.encode(text))
+    weights = patterns[layer, head, 4].tolist()
+    expected = [f"{weight:.2f}" for weight in weights[:5]]
+    shown = here.widget.locator(".key .weight").all_inner_texts()
+    assert shown == [*expected, ""]
+    assert here.output.evaluate(FAINT) == []  # what is not lit stays readable
 
 
 @pytest.mark.parametrize(

@@ -128,9 +128,11 @@ def test_the_spread_of_scores_stays_whatever_the_head_size():
         assert spread == pytest.approx(1, abs=0.1)
 
 
-def test_queries_and_keys_of_different_size():
-    with pytest.raises(ValueError, match=r"^Queries of 4 .* keys of 6: .*head size\.$"):
-        scores(noise(3, 4), noise(3, 6))
+@pytest.mark.parametrize("other", [(3, 6), (5, 4)])
+def test_queries_and_keys_that_do_not_fit(other):
+    words = rf"^Queries \(3, 4\) .* keys \({other[0]}, {other[1]}\): .*head size\.$"
+    with pytest.raises(ValueError, match=words):
+        scores(noise(3, 4), noise(*other))
 
 
 def test_attention_weights_are_probabilities_over_the_past():
