@@ -542,7 +542,10 @@ def word_map(
         axis.annotate("", flat[b], flat[a], arrowprops=style)
     high, low = flat.max(0), flat.min(0)
     gap = (high - low) * 0.12 + 1e-6
-    axis.set_xlim(low[0] - gap[0], high[0] + 1.6 * gap[0])
+    left = low[0] - gap[0]
+    share = np.array([min(0.03 + 0.0115 * len(word), 0.5) for word in words])
+    right = ((flat[:, 0] - share * left) / (1 - share)).max()  # room for every word
+    axis.set_xlim(left, max(right, high[0] + 0.4 * gap[0]))
     axis.set_ylim(low[1] - gap[1], high[1] + 1.3 * gap[1])
     for word, place in zip(words, _spread(flat, words, axis)):
         style = {"color": TEXT, "fontsize": 9, "va": "center"}

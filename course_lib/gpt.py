@@ -85,8 +85,8 @@ def scores(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
 
 def attention_weights(scores: torch.Tensor) -> torch.Tensor:
     """From scores to weights (…, T, T): row i sums to one, and is zero after i."""
-    # Masked after the softmax, a row would no longer sum to one.
     later = torch.ones_like(scores, dtype=torch.bool).triu(1)  # (…, T, T)
+    # Masked after the softmax, a row would no longer sum to one.
     return scores.masked_fill(later, -torch.inf).softmax(-1)
 
 

@@ -19,8 +19,8 @@ def softmax(logits: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
     e to the power of each logit over the temperature, divided by their sum. It bears
     logits of any size.
     """
-    # Taking off the largest changes nothing but that e¹⁰⁰⁰ need not be held.
     scaled = logits / temperature
+    # Taking off the largest changes nothing but that e¹⁰⁰⁰ need not be held.
     powers = torch.exp(scaled - scaled.max(-1, keepdim=True).values)
     return powers / powers.sum(-1, keepdim=True)
 

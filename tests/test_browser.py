@@ -51,7 +51,7 @@ WIDGETS = (  # lesson.cell: the cells that show a widget
     "05_transformer.picture",
     "06_counting_gpt3.picture",
 )
-CONTROLS = "[role=slider], select, input[type=text], textarea"
+CONTROLS = "[role=slider], input[type=text], textarea"
 SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none"},
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -112,10 +112,10 @@ FAINT = """area => {
         const under = light(getComputedStyle(ground).backgroundColor);
         return (Math.max(text, under) + 0.05) / (Math.min(text, under) + 0.05);
     };
-    const says = e => ["INPUT", "TEXTAREA", "SELECT"].includes(e.tagName)
+    const says = e => ["INPUT", "TEXTAREA"].includes(e.tagName)
         || [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim());
     return [...area.querySelectorAll("*")]
-        .filter(e => says(e) && e.tagName !== "OPTION" && contrast(e) < 4.5)
+        .filter(e => says(e) && contrast(e) < 4.5)
         .map(e => `${e.tagName}.${e.className}: ${contrast(e)}`);
 }"""
 
@@ -412,9 +412,6 @@ def nudge(here: Visit, control, text: str = "It is a long way to Tipperary.") ->
     if control.get_attribute("role") == "slider":
         now, most = map(control.get_attribute, ("aria-valuenow", "aria-valuemax"))
         press(here, "ArrowLeft" if float(now) == float(most) else "ArrowRight")
-    elif control.evaluate("control => control.tagName") == "SELECT":
-        last = control.evaluate("list => list.selectedIndex === list.length - 1")
-        press(here, "ArrowUp" if last else "ArrowDown")
     else:
         before = picture(here)
         type_into(here, control, text)

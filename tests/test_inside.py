@@ -174,3 +174,26 @@ def test_inputs_are_heard_in_the_order_of_the_calls():
         second(torch.tensor(3))
     second(torch.tensor(4))  # after the block of `with`: no longer heard
     assert [int(given[0]) for given in heard] == [2, 1, 3]
+
+
+def test_a_block_that_writes_into_its_input_is_seen_layer_by_layer():
+    class InPlace(nn.Module):
+        def __init__(self, block):
+            super().__init__()
+            self.block = block
+
+        def forward(self, x):
+            x += self.block(x.clone()) - x
+            return x
+
+    model = shaken(GPT(GPTConfig(19, 12, layers=3, channels=12, heads=3)))
+    wanted = inside.residual_stream(model, IDS)
+    model.blocks = nn.ModuleList(InPlace(block) for block in model.blocks)
+    assert close(inside.residual_stream(model, IDS), wanted)
+
+
+@pytest.mark.parametrize("position", [7, -8])
+@every_model
+def test_a_position_that_is_not_there_is_one_sentence(model, position):
+    with pytest.raises(ValueError, match=f"no position {position} in 7 tokens"):
+        inside.logit_lens(model, IDS, position)

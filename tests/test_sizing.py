@@ -249,3 +249,9 @@ def test_a_budget_that_fits_to_the_byte(channels):
     exact = 2 * (2 * 50_257 * channels + 12 * 12 * channels**2)
     assert sizing.largest(exact) == channels
     assert sizing.largest(exact - 1) == channels - 64
+
+
+@pytest.mark.parametrize("budget", [float("inf"), float("nan")])
+def test_a_budget_without_an_end_is_one_sentence(budget):
+    with pytest.raises(ValueError, match="is no budget"):
+        sizing.largest(budget)
