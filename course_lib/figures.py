@@ -547,9 +547,12 @@ def word_map(
     right = ((flat[:, 0] - share * left) / (1 - share)).max()  # room for every word
     axis.set_xlim(left, max(right, high[0] + 0.4 * gap[0]))
     axis.set_ylim(low[1] - gap[1], high[1] + 1.3 * gap[1])
-    for word, place in zip(words, _spread(flat, words, axis)):
-        style = {"color": TEXT, "fontsize": 9, "va": "center"}
+    for word, point, place in zip(words, flat, _spread(flat, words, axis)):
+        style = {"color": TEXT, "fontsize": 9, "va": "center", "zorder": 4}
         axis.text(*place, plain(drawable(word, SANS)), **style)
+        if place[1] != point[1]:  # moved out of another name's way
+            line = {"color": MUTED, "linewidth": 0.6, "zorder": 1}
+            axis.plot([point[0], place[0]], [point[1], place[1]], **line)
     if len(groups) > 1:
         style = {"loc": "upper left", "fontsize": 8.5, "labelcolor": TEXT}
         legend = axis.legend(ncols=len(groups), frameon=False, **style)

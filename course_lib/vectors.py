@@ -146,7 +146,8 @@ def _keep_glove(path: Path) -> None:
         rows = database.read_parquet(listed).limit(GLOVE_WORDS).fetchall()
     every = cache.checked(cache.GLOVE_VECTORS)
     # No name may keep the file open: Windows would not let it be deleted.
-    vectors = torch.from_numpy(np.array(np.load(every, mmap_mode="r")[:GLOVE_WORDS]))
+    numbers = np.array(np.load(every, mmap_mode="r")[:GLOVE_WORDS], order="C")
+    vectors = torch.from_numpy(numbers)  # (50000, 50); the file goes by columns
     words = "\n".join(row[0] for row in rows)
     save_file({"vectors": vectors}, path, metadata={"words": words})
 

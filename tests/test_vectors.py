@@ -206,7 +206,7 @@ def small_glove(empty_cache, monkeypatch):
     table, array = empty_cache.parent / "words.parquet", empty_cache.parent / "rows.npy"
     listed = ", ".join(f"('{word}')" for word in MANY)
     duckdb.sql(f"select * from (values {listed}) as t(word)").write_parquet(str(table))
-    np.save(array, ROWS)
+    np.save(array, np.asfortranarray(ROWS))  # by columns, as the real one
     old = {"GLOVE_WORDS": (cache.GLOVE_WORDS, table)}
     old["GLOVE_VECTORS"] = (cache.GLOVE_VECTORS, array)
     wheel = empty_cache / cache.GLOVE_WORDS.wheel
