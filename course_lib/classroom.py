@@ -335,6 +335,11 @@ def predict(guess: Any, measured: Any, unit: str = "") -> None:
 # What the checks are written with ---------------------------------------------------
 
 
+def whole(generator: torch.Generator, low: int, high: int) -> int:
+    """A random whole number from low to high, both included."""
+    return int(torch.randint(low, high + 1, (1,), generator=generator))
+
+
 def want_type(value: Any, kind: type, what: str) -> None:
     """Demand exactly this type: an object made to equal everything does not pass."""
     if value is None:

@@ -14,12 +14,8 @@ from course_lib.classroom import (
     want_near,
     want_tensor,
     want_type,
+    whole,
 )
-
-
-def whole(generator: torch.Generator, low: int, high: int) -> int:
-    """A random whole number from low to high, both included."""
-    return int(torch.randint(low, high + 1, (1,), generator=generator))
 
 
 def alike(value: torch.Tensor, other: torch.Tensor, tolerance: float = 1e-4) -> bool:

@@ -13,6 +13,7 @@ from course_lib.classroom import (
     Wrong,
     want_equal,
     want_type,
+    whole,
 )
 from course_lib.gpt import (
     GPT,
@@ -23,11 +24,6 @@ from course_lib.gpt import (
     GPT3,
     GPTConfig,
 )
-
-
-def whole(generator: torch.Generator, low: int, high: int) -> int:
-    """A whole number from low to high, both included."""
-    return int(torch.randint(low, high + 1, (1,), generator=generator))
 
 
 def small_config(generator: torch.Generator) -> GPTConfig:
