@@ -177,12 +177,14 @@ def token_strip(
 
 
 def _box(axis: Axes, x: float, y: float, width: float, order: int, shade) -> None:
-    if shade is None:
-        fill = ("#24455C", "#3A3F4A")[order % 2]
-    else:  # from empty to the key colour, darkened so that the text can be read
-        low, high = np.array([42, 46, 54]), np.array([40, 110, 158])
-        fill = tuple((low + (high - low) * min(max(shade, 0), 1)) / 255)
+    fill = ("#24455C", "#3A3F4A")[order % 2] if shade is None else _filled(shade)
     axis.add_patch(Rectangle((x, y - 0.4), width, 0.8, color=fill, linewidth=0))
+
+
+def _filled(strength: float) -> tuple:
+    """From empty (0) to the key colour (1), darkened so that text on it can be read."""
+    low, high = np.array([42, 46, 54]), np.array([40, 110, 158])
+    return tuple((low + (high - low) * min(max(float(strength), 0), 1)) / 255)
 
 
 def ruler(
@@ -420,9 +422,9 @@ def attention_grid(
     return axis
 
 
-def shortened(label: str) -> str:
+def shortened(label: str, room: int = MOST_LETTERS) -> str:
     """A label that leaves room for others: "a" * 300 → "aaaaaaaaaaaaaaa…"."""
-    return label if len(label) <= MOST_LETTERS else label[: MOST_LETTERS - 1] + "…"
+    return label if len(label) <= room else label[: max(room - 1, 1)] + "…"
 
 
 def _cells(labels: list[str], title: str) -> tuple[Axes, float]:
@@ -521,12 +523,11 @@ def word_map(
     points: np.ndarray,
     title: str = "",
     angle: float | None = None,
-    arrows: Sequence[tuple[int, int]] = (),
 ) -> Axes:
     """Words as points: near means alike. Groups have a colour and a shape of their own.
 
     groups: name → words; points: a row (2 or 3 numbers) for each word, in that order.
-    With three numbers, `angle` (degrees) turns the cloud. arrows join two points.
+    With three numbers, `angle` (degrees) turns the cloud.
     """
     axis = blank(card(8.0, 5.0, title))
     flat = points[:, :2] if angle is None else _turned(points, angle)
@@ -537,9 +538,6 @@ def word_map(
         look = {"color": SERIES[i % 5], "marker": marks[i % 5], "linestyle": ""}
         axis.plot(part[:, 0], part[:, 1], markersize=6, label=name, **look)
         start += len(group)
-    for a, b in arrows:
-        style = {"arrowstyle": "-|>", "color": MUTED, "linewidth": 1.3}
-        axis.annotate("", flat[b], flat[a], arrowprops=style)
     high, low = flat.max(0), flat.min(0)
     gap = (high - low) * 0.12 + 1e-6
     left = low[0] - gap[0]
@@ -615,20 +613,17 @@ def lens_grid(
     rows, columns = len(words), len(tokens)
     axis = blank(card(8.0, 0.95 + 0.31 * rows, title, left=0.95, bottom=0.1))
     room = int(7.0 / columns / 0.079)  # letters that fit into a cell
-    low, high = np.array([42, 46, 54]), np.array([40, 110, 158])
     for y in range(rows):
         for x in range(columns):
-            fill = tuple((low + (high - low) * float(strength[y, x])) / 255)
+            fill = _filled(strength[y, x])
             axis.add_patch(
                 Rectangle((x + 0.02, y + 0.06), 0.96, 0.88, color=fill, lw=0)
             )
-            text = visible(words[y][x])
-            text = text if len(text) <= room else text[: max(room - 1, 1)] + "…"
+            text = shortened(visible(words[y][x]), room)
             style = {"color": TEXT, "fontsize": 8.5, "family": MONO}
             axis.text(x + 0.5, y + 0.5, plain(text), ha="center", va="center", **style)
     for x, token in enumerate(tokens):
-        text = visible(token)
-        text = text if len(text) <= room else text[: max(room - 1, 1)] + "…"
+        text = shortened(visible(token), room)
         style = {"color": QUERY, "fontsize": 8.5, "family": MONO}
         axis.text(x + 0.5, -0.45, plain(text), ha="center", va="center", **style)
     for y, label in enumerate(labels):

@@ -43,7 +43,7 @@ DRAWN = {
         {"a": ODD[:8], "b": ["x", "x"]}, np.random.default_rng(0).normal(size=(10, 2))
     ),
     "map in 3-D": lambda: figures.word_map(
-        {"a": ["x", "y"]}, np.eye(3)[:2], "t", angle=40, arrows=[(0, 1)]
+        {"a": ["x", "y"]}, np.eye(3)[:2], "t", angle=40
     ),
     "one point": lambda: figures.word_map({"a": ["x"]}, np.zeros((1, 2))),
     "histogram": lambda: figures.histogram(
