@@ -16,6 +16,20 @@ def llm():
     return pretrained.smollm2()
 
 
+@pytest.fixture(scope="session")
+def transformers():
+    """The outside oracle, or a skip that says why; in CI it must be there."""
+    try:
+        import transformers
+    except ImportError:
+        if os.environ.get("CI"):
+            pytest.fail("transformers is missing in CI: see tests/requirements.txt")
+        pytest.skip(
+            "transformers is not installed: pip install -r tests/requirements.txt"
+        )
+    return transformers
+
+
 @pytest.fixture
 def empty_cache(tmp_path, monkeypatch):
     """A cache folder with nothing in it, and no network."""

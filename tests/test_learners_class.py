@@ -69,8 +69,7 @@ def test_it_can_be_looked_into(model):
     assert torch.allclose(inside.logit_lens(model, ids)[-1], last, atol=1e-6)
 
 
-def test_gpt2s_weights_load_into_it(own, tmp_path):
-    transformers = pytest.importorskip("transformers")
+def test_gpt2s_weights_load_into_it(own, tmp_path, transformers):
     shape = {"vocab_size": 101, "n_positions": 16, "n_embd": 24, "n_layer": 2}
     config = transformers.GPT2Config(**shape, n_head=3, bos_token_id=0, eos_token_id=0)
     theirs = transformers.GPT2LMHeadModel(config).eval()

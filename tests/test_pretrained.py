@@ -1,7 +1,5 @@
 """Real models against transformers' own reading of the same file."""
 
-import os
-
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -20,22 +18,8 @@ PROMPTS = [
 ]
 
 
-def needs_transformers():
-    """transformers, or a skip that says why; in CI it must be there."""
-    try:
-        import transformers
-    except ImportError:
-        if os.environ.get("CI"):
-            pytest.fail("transformers is missing in CI: see tests/requirements.txt")
-        pytest.skip(
-            "transformers is not installed: pip install -r tests/requirements.txt"
-        )
-    return transformers
-
-
 @pytest.fixture(scope="module")
-def reference():
-    transformers = needs_transformers()
+def reference(transformers):
     path = cache.fetch(cache.SMOLLM2)
     return transformers.AutoModelForCausalLM.from_pretrained(
         path.parent, gguf_file=path.name, dtype=torch.float32
@@ -160,9 +144,8 @@ IDS = [3, 14, 1, 5, 9, 2, 6, 5, 35]
 
 
 @pytest.fixture(scope="module")
-def theirs():
+def theirs(transformers):
     """transformers' GPT-2, small, with every weight random: biases and norms too."""
-    transformers = needs_transformers()
     config = transformers.GPT2Config(
         vocab_size=37, n_positions=16, n_layer=3, n_embd=24, n_head=3,
         attn_implementation="eager",
@@ -246,12 +229,10 @@ def test_gpt2_as_openais_file_has_it(file, ours, tmp_path):
     assert torch.equal(inside.read(again, IDS), inside.read(ours, IDS))
 
 
-def test_a_gpt2s_heads_have_64_channels_unless_told(file, tmp_path):
-    needs_transformers()
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    wide = GPT2Config(vocab_size=11, n_positions=8, n_layer=1, n_embd=192, n_head=3)
-    theirs = GPT2LMHeadModel(wide).eval()
+def test_a_gpt2s_heads_have_64_channels_unless_told(file, tmp_path, transformers):
+    shape = {"vocab_size": 11, "n_positions": 8, "n_layer": 1, "n_embd": 192}
+    wide = transformers.GPT2Config(**shape, n_head=3)
+    theirs = transformers.GPT2LMHeadModel(wide).eval()
     theirs.save_pretrained(tmp_path)
     ours = pretrained.gpt2(tmp_path / "model.safetensors")
     assert ours.config.heads == 3
@@ -355,8 +336,7 @@ def test_gpt2_comes_from_the_hub_by_name(file, monkeypatch, ours):
     ],
     ids=["small", "medium", "large", "xl"],
 )
-def test_the_four_gpt2s_are_as_large_as_transformers(config, weights):
-    transformers = needs_transformers()
+def test_the_four_gpt2s_are_as_large_as_transformers(config, weights, transformers):
     shape = transformers.GPT2Config(
         n_layer=config.layers, n_embd=config.channels, n_head=config.heads
     )
