@@ -1,8 +1,33 @@
-"""The room of texts: where each comes from, and nothing that is not ours.
+"""The room of texts: where each comes from, and how it is cut into batches.
 
-So far eighty sentences that we wrote, eight on each of ten subjects, to see what parts of
-a model answer to. Lesson 04 uses them first.
+A text is asked for by name, and comes with a sentence on where it is from; if it can't
+be had there is an error, and never another text in its place. Below are also eighty
+sentences that we wrote, eight on each of ten subjects, to see what parts of a model
+answer to: lesson 04 uses those. Built in lesson 08.
+
+B batch, T position.
 """
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from pydoc_data.topics import topics
+from typing import NamedTuple
+
+import torch
+
+from course_lib import cache, tiny_world
+
+SHAKESPEARE = "tinyshakespeare.txt"  # its name in the cache, and in COURSE_DATA
+SHAKESPEARE_URL = (
+    "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/"
+    "input.txt"
+)
+SHAKESPEARE_SIZE = 1_115_394  # bytes
+SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
+STORIES = 20_000  # of TinyWorld, with seed 0
+SHORTEST = 1_000  # characters; there is too little to learn from fewer
 
 SENTENCES = {
     "sport": (
@@ -106,3 +131,230 @@ SENTENCES = {
         "He compiled the source code and ran the tests.",
     ),
 }
+
+
+# Texts --------------------------------------------------------------------------------
+
+
+class Text(NamedTuple):
+    """A text to train on, and a sentence on where it comes from."""
+
+    text: str
+    origin: str
+
+
+def text(source: str | Path) -> Text:
+    """A text by name, and where it came from.
+
+    source: "tinyworld", "shakespeare", "documentation", or the path of a file of yours.
+    Raises cache.CacheError if it can't be had, ValueError if a file is no use as text.
+    """
+    if source == "tinyworld":
+        return tinyworld()
+    if source == "shakespeare":
+        return shakespeare()
+    if source == "documentation":
+        return Text("\n".join(topics.values()), "the documentation inside this Python")
+    return own(Path(os.path.expanduser(source)))
+
+
+def tinyworld() -> Text:
+    """TinyWorld's first stories, some 6 MB: the same on every machine, no download."""
+    stories = tiny_world.tiny_world(STORIES, seed=0)
+    origin = f"TinyWorld, made by this course: {STORIES:,} stories, seed 0"
+    return Text("".join(story.text for story in stories), origin)
+
+
+def shakespeare() -> Text:
+    """TinyShakespeare (Karpathy 2015), from COURSE_DATA, the cache, or the web.
+
+    Wherever it comes from, its SHA-256 is checked. Raises cache.CacheError.
+    """
+    folder = os.environ.get("COURSE_DATA")
+    path = Path(folder).expanduser() / SHAKESPEARE if folder else None
+    if path and path.is_file():
+        return Text(verified(path), f"TinyShakespeare, {SHAKESPEARE} in COURSE_DATA")
+    path = cache.folder() / SHAKESPEARE
+    if not path.is_file():
+        with cache.lock(SHAKESPEARE):
+            if not path.is_file():
+                fetch_shakespeare(path)
+    return Text(verified(path), f"TinyShakespeare, from {SHAKESPEARE_URL}")
+
+
+def verified(path: Path) -> str:
+    """TinyShakespeare's text, if the file is byte for byte the one that we know."""
+    raw = path.read_bytes()
+    if hashlib.sha256(raw).hexdigest() != SHAKESPEARE_SHA256:
+        raise cache.CacheError(
+            f"{path} is not TinyShakespeare as it was published: its SHA-256 is another. "
+            "Delete it and run this again."
+        )
+    return raw.decode("utf-8")
+
+
+def fetch_shakespeare(path: Path) -> None:
+    """Download TinyShakespeare to `path`; raises CacheError with what to do instead."""
+    reason = "COURSE_OFFLINE is set"
+    if not os.environ.get("COURSE_OFFLINE"):
+        try:
+            cache.download(SHAKESPEARE_URL, path, SHAKESPEARE_SIZE, SHAKESPEARE_SHA256)
+            return
+        except cache.TROUBLE as error:
+            reason = str(error)
+    raise cache.CacheError(
+        f"TinyShakespeare is not here and could not be fetched ({reason}). Download "
+        f"{SHAKESPEARE_URL} on a computer with a network, save it as {path} and run this "
+        "again; or use the text 'tinyworld', which needs no network."
+    )
+
+
+def own(path: Path) -> Text:
+    """The text of a learner's own file, in UTF-8. Raises ValueError if it is no use."""
+    content = read(path)
+    if len(content) < SHORTEST:
+        raise ValueError(
+            f"{path} holds {len(content):,} characters, too few to train on: give a "
+            f"text of at least {SHORTEST:,}."
+        )
+    return Text(content, f"your file {path.name}")
+
+
+def read(path: Path) -> str:
+    """What is in a text file; line ends become "\\n". Raises ValueError."""
+    if "\0" in str(path):
+        raise ValueError("A path can't hold a zero byte: give the path of a text file.")
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise ValueError(
+            f"There is no file {path}: give the path of a text file, or one of the names "
+            "'tinyworld', 'shakespeare', 'documentation'."
+        ) from None
+    except OSError as error:  # a folder; no permission; a name too long
+        raise ValueError(
+            f"{str(path)[:80]} can't be read ({error.strerror}): give the path of a text "
+            "file."
+        ) from None
+    try:
+        content = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is not text in UTF-8 (byte {error.start:,} is no character): open "
+            "it in an editor and save it as UTF-8."
+        ) from None
+    if "\0" in content:
+        raise ValueError(
+            f"{path} is not text, for it holds bytes of value 0: give a text file."
+        )
+    return content.replace("\r\n", "\n")
+
+
+# Ids ----------------------------------------------------------------------------------
+
+
+def split(ids: torch.Tensor, share: float = 0.1) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cut ids (N,) into a part to train on and, from the end, a part to validate on.
+
+    By place and not at random: neighbouring windows share most of their text, so that a
+    random choice would validate on what was trained on. share: of the ids, for
+    validation. Raises ValueError if either part would be empty.
+    """
+    check_vector(ids)
+    kept = len(ids) - round(len(ids) * share) if 0 < share < 1 else 0
+    if not 0 < kept < len(ids):
+        raise ValueError(
+            f"A share of {share} of {len(ids):,} ids leaves a part empty: give a share "
+            "between 0 and 1, such as 0.1, and enough ids."
+        )
+    return ids[:kept], ids[kept:]
+
+
+def batch(
+    ids: torch.Tensor,
+    size: int,
+    context: int,
+    generator: torch.Generator,
+    starts: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Random windows of a text: inputs (B, T) and targets (B, T), int64.
+
+    Targets are the inputs shifted by one. ids (N,) of any whole-number dtype, on any
+    device; generator: on the CPU. starts: places where windows may begin, such as the
+    beginnings of stories; those too near the end are left out. Raises ValueError if
+    there is no room for a window.
+    """
+    check(ids, size, context)
+    room = len(ids) - context  # windows may begin before here
+    if starts is None:
+        return cut(ids, torch.randint(room, (size,), generator=generator), context)
+    starts = starts[(starts >= 0) & (starts < room)].cpu()
+    if not len(starts):
+        raise ValueError(
+            f"None of the starts leaves room for {context:,} ids and their targets: give "
+            "a longer text, other starts or a shorter context."
+        )
+    drawn = torch.randint(len(starts), (size,), generator=generator)  # (B,)
+    return cut(ids, starts[drawn], context)
+
+
+def batches(
+    ids: torch.Tensor,
+    size: int,
+    context: int,
+    generator: torch.Generator,
+    starts: torch.Tensor | None = None,
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """batch() without end; a run that resumes needs the generator's state, no more."""
+    while True:
+        yield batch(ids, size, context, generator, starts)
+
+
+def cut(
+    ids: torch.Tensor, starts: torch.Tensor, context: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The windows that begin at starts (B,): inputs (B, T) and targets (B, T), int64."""
+    steps = torch.arange(context + 1)
+    rows = ids[(starts.unsqueeze(1) + steps).to(ids.device)].long()  # (B, T + 1)
+    return rows[:, :-1], rows[:, 1:]  # (B, T) each
+
+
+def windows(
+    ids: torch.Tensor, size: int, context: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Every window of a text once, in order: inputs (B, T) and targets (B, T), int64.
+
+    Each id but the first is a target exactly once. What is left at the end comes last,
+    as one row (1, rest) that is shorter; so weigh each batch's mean loss by its number
+    of targets. Raises ValueError if not one window fits.
+    """
+    check(ids, size, context)
+    whole = (len(ids) - 1) // context
+    for starts in (torch.arange(whole) * context).split(size):
+        yield cut(ids, starts, context)
+    rest = (len(ids) - 1) % context
+    if rest:
+        yield cut(ids, torch.tensor([whole * context]), rest)
+
+
+def check_vector(ids: torch.Tensor) -> None:
+    """Raise ValueError if ids are not a vector of whole numbers."""
+    if ids.ndim != 1 or ids.is_floating_point() or ids.is_complex():
+        raise ValueError(
+            f"These ids are {ids.dtype} of shape {tuple(ids.shape)}: give a vector of "
+            "whole numbers, such as torch.tensor(tokenizer.encode(text))."
+        )
+
+
+def check(ids: torch.Tensor, size: int, context: int) -> None:
+    """Raise ValueError if windows can't be cut from ids."""
+    check_vector(ids)
+    if size < 1 or context < 1:
+        raise ValueError(
+            f"A batch of {size} windows of {context} ids? Give whole numbers from 1."
+        )
+    if len(ids) <= context:
+        raise ValueError(
+            f"The text has {len(ids):,} ids and a window needs {context + 1:,}, one more "
+            "than the context: give a longer text or a shorter context."
+        )

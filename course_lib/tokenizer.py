@@ -366,3 +366,50 @@ def byte_of(character: str) -> int:
     hidden = [byte for byte in range(256) if byte not in visible]
     code = ord(character)
     return code if code < 256 else hidden[code - 256]
+
+
+class Characters:
+    """A tokenizer whose tokens are characters: each has its place in a list as its id.
+
+    The smallest vocabulary there is for a text, and the longest ids.
+    """
+
+    def __init__(self, symbols: str):
+        """symbols: every character once, in the order of the ids. Raises ValueError."""
+        self.symbols = symbols
+        self.ids = {symbol: id for id, symbol in enumerate(symbols)}
+        if not symbols or len(self.ids) < len(symbols):
+            raise ValueError(
+                f"{symbols[:40]!r} can't be a vocabulary: give at least one character, "
+                "and none twice."
+            )
+
+    @classmethod
+    def train(cls, text: str) -> "Characters":
+        """Take every character of a text, sorted: Characters.train("banana") → "abn"."""
+        return cls("".join(sorted(set(text))))
+
+    @property
+    def vocabulary(self) -> int:
+        """The number of different characters."""
+        return len(self.symbols)
+
+    def encode(self, text: str) -> list[int]:
+        """Text → ids. Raises ValueError for a character that is not in the vocabulary."""
+        try:
+            return [self.ids[symbol] for symbol in text]
+        except KeyError as error:
+            raise ValueError(
+                f"The character {error.args[0]!r} is not among these {self.vocabulary}: "
+                "train on a text that has it, or leave it out."
+            ) from None
+
+    def decode(self, ids: list[int]) -> str:
+        """Ids → text. Raises ValueError for an id that is not in the vocabulary."""
+        unknown = [id for id in ids if not 0 <= id < self.vocabulary]
+        if unknown:
+            raise ValueError(
+                f"Id {unknown[0]} is not in this vocabulary of {self.vocabulary} "
+                "characters. Was it made by another tokenizer?"
+            )
+        return "".join(self.symbols[id] for id in ids)

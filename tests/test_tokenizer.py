@@ -5,7 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_lib import tokenizer
-from course_lib.tokenizer import Tokenizer, decode, encode_chunk, encode_long_chunk
+from course_lib.tokenizer import (
+    Characters,
+    Tokenizer,
+    decode,
+    encode_chunk,
+    encode_long_chunk,
+)
 
 ODD_PIECES = [
     "The quick brown fox",
@@ -197,3 +203,41 @@ def test_smollm2_special_tokens(smollm2):
     assert smollm2.n_vocab == 49_152
     assert smollm2.encode("<|im_end|>", allowed_special="all") == [2]
     assert 2 not in smollm2.encode("<|im_end|>")
+
+
+# Characters as tokens ------------------------------------------------------------
+
+
+@given(st.text(min_size=1, max_size=80))
+@settings(max_examples=200, deadline=None)
+def test_characters_round_trip_in_sorted_order(text):
+    characters = Characters.train(text)
+    assert characters.symbols == "".join(sorted(set(text)))
+    ids = characters.encode(text)
+    assert len(ids) == len(text) and characters.decode(ids) == text
+    assert set(ids) == set(range(characters.vocabulary))
+    assert characters.encode(characters.symbols) == list(range(characters.vocabulary))
+
+
+def test_characters_keep_the_order_they_are_given():
+    characters = Characters("no😀")
+    assert characters.vocabulary == 3
+    assert characters.encode("on😀n") == [1, 0, 2, 0] and characters.encode("") == []
+    assert characters.decode([2, 1]) == "😀o" and characters.decode([]) == ""
+
+
+def test_a_character_never_seen_is_named():
+    with pytest.raises(ValueError, match="'é' is not among these 3: train on a text"):
+        Characters.train("abc").encode("abécé")
+
+
+@pytest.mark.parametrize("id", [3, -1, 1_000])
+def test_an_id_beyond_the_characters_is_named(id):
+    with pytest.raises(ValueError, match=f"Id {id} is not in this vocabulary of 3"):
+        Characters("abc").decode([0, id])
+
+
+def test_characters_that_are_none_or_twice_are_refused():
+    for symbols in ("", "aba"):
+        with pytest.raises(ValueError, match="at least one character, and none twice"):
+            Characters(symbols)
