@@ -3,6 +3,7 @@
 No other file names a kind of device. Built in lesson 00.
 """
 
+import contextlib
 import os
 import platform
 from collections.abc import Callable
@@ -22,6 +23,7 @@ PRECISION = {
     "mps": torch.float32,  # Apple's GPU gains little from bfloat16
     "cpu": torch.float32,  # most laptops have no bfloat16 units
 }
+BACKEND = {"cuda": "nccl", "cpu": "gloo"}  # how processes on it talk to each other
 TOLERANCE = 1e-4  # worst difference from the CPU that self_test() accepts
 
 
@@ -32,7 +34,7 @@ def best() -> torch.device:
     """
     wanted = os.environ.get("COURSE_DEVICE")
     if wanted:
-        return _named(wanted)
+        return named(wanted)
     if torch.cuda.is_available():
         return torch.device("cuda")
     if torch.backends.mps.is_available():
@@ -40,7 +42,7 @@ def best() -> torch.device:
     return torch.device("cpu")
 
 
-def _named(wanted: str) -> torch.device:
+def named(wanted: str) -> torch.device:
     """The device of that name, if it is here and of a kind that lessons run on."""
     try:
         device = torch.empty(0, device=wanted).device
@@ -48,8 +50,8 @@ def _named(wanted: str) -> torch.device:
         device = None
     if device is None or device.type not in PRECISION:
         raise ValueError(
-            f"COURSE_DEVICE is {wanted!r}, which this machine lacks: choose cpu, cuda or "
-            "mps, or unset it."
+            f"The device {wanted!r} is not on this machine: choose cpu, cuda or mps, or "
+            "name none. (COURSE_DEVICE and --device name one.)"
         )
     return device
 
@@ -59,6 +61,35 @@ def precision(device: torch.device) -> torch.dtype:
     if device.type == "cuda" and not torch.cuda.is_bf16_supported():
         return torch.float16
     return PRECISION[device.type]
+
+
+def autocast(device: torch.device) -> contextlib.AbstractContextManager:
+    """While this lasts, products on `device` are taken in its training precision."""
+    dtype = precision(device)
+    if dtype == torch.float32:
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype)
+
+
+def scaler(device: torch.device) -> torch.amp.GradScaler:
+    """What keeps float16's small gradients from becoming 0; does nothing elsewhere."""
+    is_float16 = precision(device) == torch.float16
+    return torch.amp.GradScaler(device.type, enabled=is_float16)
+
+
+def send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """The tensor on `device`; the CPU goes on while a CUDA card still fetches it."""
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
+def nth(device: torch.device, number: int) -> torch.device:
+    """The device for process `number` of this machine: a card of its own, if it is CUDA."""
+    if device.type == "cuda":
+        torch.cuda.set_device(number)
+        return torch.device("cuda", number)
+    return device
 
 
 def generator(seed: int, device: torch.device | str = "cpu") -> torch.Generator:

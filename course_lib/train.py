@@ -1,0 +1,411 @@
+"""The room of training: a loss, a rate, a batch, a loop.
+
+The loop takes any model that maps ids (B, T) to logits (B, T, V), the learner's own too.
+Step n of a run draws its batch, and what torch draws in it (dropout), from the seed and
+from n alone, so a run that was killed and goes on from its last checkpoint gives the same
+losses as one that never stopped.
+
+B batch, T position, V vocabulary. Built in lesson 08.
+Source of the schedule: Loshchilov & Hutter 2016 (cosine), with a warm-up.
+"""
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from course_lib import checkpoints, data, device, processes
+from course_lib.checkpoints import Checkpoint
+from course_lib.optimizers import memory, optimizers, remember, singles, stacks
+
+FLOOR = 0.1  # the rate's end, as a share of its height
+LOOK = 64  # windows of the validation text that a look on the way reads, at most
+AT_ONCE = 4_096  # tokens that an evaluation reads at once: their logits need memory
+
+
+class Stopped(RuntimeError):
+    """Training can't go on; the text says why and what to do."""
+
+    def _render_traceback_(self):
+        return [f"Stopped: {self}"]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train: the same numbers and the same seed give the same run."""
+
+    steps: int = 1_000
+    batch: int = 12  # windows in a step, over all processes
+    context: int = 64  # tokens in a window
+    rate: float = 1e-3  # learning rate at its height
+    warmup: int = 50  # steps to get there
+    decay: float = 0.1  # weight decay of matrices
+    clip: float = 1.0  # longest gradient; 0: any length
+    accumulate: int = 1  # parts that a batch is read in, where memory is short
+    muon: float = 0.0  # rate of Muon for the blocks' matrices; 0: AdamW for all
+    every: int = 100  # steps between two looks at the validation text, and checkpoints
+    seed: int = 0
+
+    def __post_init__(self):
+        counts = {"steps": 1, "batch": 1, "context": 1, "accumulate": 1, "every": 1}
+        for name, least in (counts | {"warmup": 0, "seed": 0}).items():
+            value = vars(self)[name]
+            if type(value) is not int or value < least:
+                raise ValueError(
+                    f"{name} is {value!r}; give a whole number from {least}."
+                )
+        for name in ("rate", "decay", "clip", "muon"):
+            value = vars(self)[name]
+            if not isinstance(value, int | float) or not 0 <= value < math.inf:
+                raise ValueError(f"{name} is {value!r}; give a number from 0.")
+        self.share_out(1)
+
+    def share_out(self, count: int) -> None:
+        """Raise ValueError unless `count` processes get equal parts of a batch."""
+        if self.batch % (count * self.accumulate):
+            raise ValueError(
+                f"A batch of {self.batch} can't be shared out evenly among {count} "
+                f"processes and read in {self.accumulate} parts: make it a multiple of "
+                f"{count * self.accumulate}."
+            )
+
+
+@dataclass
+class History:
+    """What a run has measured so far."""
+
+    losses: list[float] = field(default_factory=list)  # of every step, on its batch
+    validation: list[tuple[int, float]] = field(default_factory=list)  # (step, loss)
+    seconds: float = 0.0  # of training, without evaluation
+
+    @property
+    def step(self) -> int:
+        """How many steps are done."""
+        return len(self.losses)
+
+    @staticmethod
+    def of(record: dict) -> "History":
+        """A history that was kept as JSON, which knows no pairs."""
+        pairs = [tuple(pair) for pair in record["validation"]]
+        return History(record["losses"], pairs, record["seconds"])
+
+
+# Parts ------------------------------------------------------------------------------
+
+
+def next_token_loss(
+    model: Callable, inputs: torch.Tensor, targets: torch.Tensor
+) -> torch.Tensor:
+    """The mean of −log p(target) over all positions, in nats; a tensor without axes.
+
+    inputs and targets (B, T), int64; targets are the inputs shifted by one.
+    """
+    logits = model(inputs)  # (B, T, V)
+    return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+
+
+def rate_at(step: int, config: TrainConfig) -> float:
+    """The share of the full rate in step 0, 1, …: up in a line, then down in a cosine.
+
+    The first steps are short because AdamW knows nothing of the gradients' size yet; the
+    last ones are short so that the weights come to rest (Loshchilov & Hutter 2017).
+    """
+    if step < config.warmup:
+        return (step + 1) / (config.warmup + 1)
+    progress = (step - config.warmup) / max(1, config.steps - config.warmup)
+    return FLOOR + (1 - FLOOR) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def seed_of(step: int, config: TrainConfig) -> int:
+    """Where the random numbers of one step start."""
+    return config.seed * 1_000_003 + step
+
+
+def batch_at(
+    ids: torch.Tensor, step: int, config: TrainConfig
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The batch of one step: inputs and targets (B, T), decided by seed and step only."""
+    generator = device.generator(seed_of(step, config))
+    return data.batch(ids, config.batch, config.context, generator)
+
+
+def some_windows(
+    ids: torch.Tensor, context: int, most: int | None
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Windows of a text, a few at once: all, or no more than `most`, evenly spread."""
+    size, whole = max(1, AT_ONCE // context), (len(ids) - 1) // context
+    if most is None or whole <= most:
+        return data.windows(ids, size, context)
+    starts = torch.arange(most) * whole // most * context
+    return (data.cut(ids, few, context) for few in starts.split(size))
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module, ids: torch.Tensor, context: int, most: int | None = None
+) -> float:
+    """The mean loss over a text, in nats per token, read in windows of `context` tokens.
+
+    most: read no more windows than that, spread over the text; None: all of them.
+    """
+    at, losses, counts = device.where(model), [], []
+    was_training = model.training
+    model.eval()
+    for inputs, targets in some_windows(ids, context, most):
+        inputs, targets = device.send(inputs, at), device.send(targets, at)
+        losses.append(next_token_loss(model, inputs, targets))
+        counts.append(targets.numel())
+    model.train(was_training)
+    shares = torch.tensor(counts).double() / sum(counts)
+    return float(torch.stack(losses).cpu().double() @ shares)
+
+
+# A run ------------------------------------------------------------------------------
+
+
+class Run:
+    """A model in training: its optimisers, what was measured, and where it is kept."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        config: TrainConfig,
+        at: torch.device,
+        shard: bool = False,
+    ):
+        if shard:
+            processes.shard(model)
+        self.model, self.config, self.at = model, config, at
+        self.stacks = singles(model) if shard else stacks(model)
+        self.optimizers = optimizers(
+            self.stacks, config.rate, config.decay, config.muon
+        )
+        self.scaler = device.scaler(at)
+        self.history = History()
+
+    def set_rate(self, share: float) -> None:
+        """Let every optimiser step at this share of its full rate."""
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group.setdefault("full", group["lr"]) * share
+
+    def update(self) -> None:
+        """One step along the gradients, which are clipped first and zeroed after."""
+        weights = [stack.weights for stack in self.stacks]
+        for optimizer in self.optimizers:
+            self.scaler.unscale_(optimizer)
+        if self.config.clip:
+            nn.utils.clip_grad_norm_(weights, self.config.clip)
+        for optimizer in self.optimizers:
+            self.scaler.step(optimizer)
+        self.scaler.update()
+        for one in weights:
+            one.grad.zero_()
+
+    def note(self, losses: list[torch.Tensor], team: processes.Team) -> None:
+        """Read some steps' losses from the device; raises Stopped if one is no number."""
+        values = team.mean(torch.stack(losses)).tolist()
+        for step, value in enumerate(values, self.history.step + 1):
+            if not math.isfinite(value):
+                raise Stopped(self.lost(f"The loss of step {step} is {value}"))
+        self.history.losses += values
+
+    def lost(self, what: str) -> str:
+        """What to say, and to do, when weights or a loss are no numbers."""
+        rates = f"rate={self.config.rate / 3:.1g}"
+        rates += f", muon={self.config.muon / 3:.1g}" if self.config.muon else ""
+        return (
+            f"{what}: this run is lost. Saved checkpoints are from before. Most often "
+            f"the steps are too long: try {rates}."
+        )
+
+    def look(self, forward: nn.Module, ids: torch.Tensor) -> None:
+        """Measure the loss on the validation text: some of it on the way, all at the end."""
+        last = self.history.step == self.config.steps
+        loss = evaluate(forward, ids, self.config.context, None if last else LOOK)
+        if not math.isfinite(loss):
+            what = f"After step {self.history.step} the validation loss is {loss}"
+            raise Stopped(self.lost(what))
+        self.history.validation.append((self.history.step, loss))
+
+    def checkpoint(self, text: str, about: dict) -> Checkpoint:
+        """All that a later process needs to go on; asked in every process.
+
+        Raises Stopped if a weight is no number, so that none is ever saved.
+        """
+        named = dict(self.model.named_parameters())
+        weights = {name: processes.whole(values) for name, values in named.items()}
+        for name, values in weights.items():
+            if not values.isfinite().all():
+                what = f"After step {self.history.step} {name} is no longer finite"
+                raise Stopped(self.lost(what))
+        record = {"config": asdict(self.config), "history": asdict(self.history)}
+        record |= {"text": text, "scaler": self.scaler.state_dict()}
+        return Checkpoint(weights, memory(self.stacks, self.optimizers), record, about)
+
+
+def begin(
+    model: nn.Module,
+    config: TrainConfig,
+    at: torch.device,
+    text: str,
+    last: Checkpoint | None,
+    shard: bool = False,
+) -> Run:
+    """A new run, or the one whose last checkpoint this is.
+
+    text: the fingerprint of what is read. Raises Stopped if the checkpoint is of a run
+    with other numbers or another text: its losses would not go on.
+    """
+    if last:
+        check_same(last.record, config, text)
+        checkpoints.fit(model, last.weights, "The checkpoint")
+    run = Run(model, config, at, shard)
+    if last:
+        remember(last.memory, run.stacks, run.optimizers)
+        run.scaler.load_state_dict(last.record["scaler"])
+        run.history = History.of(last.record["history"])
+    return run
+
+
+def check_same(record: dict, config: TrainConfig, text: str) -> None:
+    """Raise Stopped if a checkpoint's run isn't the one that is asked for."""
+    ours = asdict(config)
+    theirs = {k: v for k, v in record["config"].items() if ours.get(k) != v}
+    if theirs:
+        raise Stopped(f"The checkpoint's run has other numbers: use its own, {theirs}.")
+    if record["text"] != text:
+        raise Stopped("The checkpoint's run reads another text: give the same one.")
+
+
+def fingerprint(*texts: torch.Tensor) -> str:
+    """A short name for some texts' ids, the same on every machine."""
+    ids = torch.cat([torch.tensor([len(one) for one in texts]), *texts])
+    return hashlib.sha256(ids.long().cpu().numpy().tobytes()).hexdigest()[:16]
+
+
+def newest(folder: Path | None, resume: bool) -> Checkpoint | None:
+    """The checkpoint to go on from, if one was asked for.
+
+    Raises Stopped for a folder that holds a run which nobody asked to resume.
+    """
+    if resume and folder is None:
+        raise Stopped("There is nothing to resume without a folder: name the run's.")
+    if resume:
+        return checkpoints.load(folder)
+    if folder and checkpoints.steps(folder):
+        raise Stopped(
+            f"{folder} holds a run ({checkpoints.steps(folder)[-1].name}): resume it, or "
+            "choose another folder."
+        )
+    return None
+
+
+# The loop ---------------------------------------------------------------------------
+
+
+def train(
+    model: nn.Module,
+    train_ids: torch.Tensor,
+    val_ids: torch.Tensor,
+    config: TrainConfig,
+    at: torch.device | str | None = None,
+    folder: Path | str | None = None,
+    *,
+    resume: bool = False,
+    watch: Callable[[History], None] | None = None,
+    about: dict | None = None,
+    bar: bool = True,
+    shard: bool = False,
+    compiled: bool = False,
+) -> History:
+    """Train a model in place; give what was measured on the way.
+
+    train_ids, val_ids: ids (N,) of two parts of a text. at: the device; None takes the
+    best one here. folder: where a checkpoint goes every `config.every` steps; resume goes
+    on from the last one. watch is called after each look at the validation text. about:
+    what a reader of the checkpoint must know, such as the model's shape. shard spreads the
+    weights over torchrun's processes; compiled lets torch.compile work for a minute first.
+    Raises Stopped for a loss that is no number or a folder with another run in it,
+    ValueError for texts or numbers that don't fit, checkpoints.CheckpointError for a disk
+    that is full. Ctrl-C saves, then stops.
+    """
+    folder = Path(folder) if folder else None
+    team, at = processes.join(torch.device(at) if at else device.best())
+    config.share_out(team.count)
+    shard = shard and team.count > 1
+    for ids in (train_ids, val_ids):
+        data.check(ids, config.batch, config.context)
+    text, last = fingerprint(train_ids, val_ids), newest(folder, resume)
+    if folder and team.first:
+        checkpoints.prepare(folder, about or {})
+    run = begin(model.to(at).train(), config, at, text, last, shard)
+    forward = model if shard else processes.averaging(model, team)
+    forward = torch.compile(forward) if compiled else forward
+    losses, clock = [], time.perf_counter()
+    with processes.stoppable() as asked, progress(run, bar and team.first) as ticks:
+        for step in range(run.history.step, config.steps):
+            torch.manual_seed(seed_of(step, config))  # for dropout, if there is any
+            batch = batch_at(train_ids, step, config)
+            run.set_rate(rate_at(step, config))
+            losses.append(backward(run, forward, batch, team))
+            run.update()
+            ticks.update(config.batch * config.context)
+            looks = (step + 1) % config.every == 0 or step + 1 == config.steps
+            # Between two looks nothing waits for the device: that is what keeps it busy.
+            if not looks and not (asked.is_set() and team.count == 1):
+                continue
+            run.note(losses, team)
+            run.history.seconds += time.perf_counter() - clock
+            losses = []
+            if looks:
+                run.look(forward, val_ids)
+                ticks.set_postfix(loss=f"{run.history.validation[-1][1]:.3f}")
+            if folder:
+                checkpoint = run.checkpoint(text, about or {})
+                if team.first:
+                    checkpoints.save(folder, run.history.step, checkpoint)
+            if watch and looks and team.first:
+                watch(run.history)
+            if team.any(asked.is_set(), at):
+                raise KeyboardInterrupt
+            clock = time.perf_counter()
+    return run.history
+
+
+def backward(
+    run: Run, forward: nn.Module, batch: tuple, team: processes.Team
+) -> torch.Tensor:
+    """Add the gradients of a batch, in so many parts as asked; its loss, not yet read."""
+    parts = run.config.accumulate
+    inputs, targets = (team.rows(one).chunk(parts) for one in batch)
+    total = 0.0
+    for part in range(parts):
+        here, right = (device.send(one[part], run.at) for one in (inputs, targets))
+        with processes.apart(forward, part + 1 < parts):
+            with device.autocast(run.at):
+                loss = next_token_loss(forward, here, right) / parts
+            run.scaler.scale(loss).backward()
+        total = total + loss.detach()
+    return total
+
+
+def progress(run: Run, shown: bool) -> tqdm:
+    """A bar that counts tokens: it shows their rate and the time that is left."""
+    config, done = run.config, run.history.step
+    size = config.batch * config.context
+    return tqdm(
+        total=config.steps * size,
+        initial=done * size,
+        unit=" tokens",
+        unit_scale=True,
+        disable=not shown,
+        delay=1,
+    )
