@@ -15,7 +15,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from course_lib.gpt import attend, attention_weights, check_ids, join_heads, scores
+from course_lib.gpt import (
+    attend,
+    attend_from,
+    attention_weights,
+    check_ids,
+    join_heads,
+    places,
+    scores,
+)
 
 
 @dataclass(frozen=True)
@@ -173,3 +181,40 @@ class Llama(nn.Module):
         for block in self.blocks:
             x = block(x, turn)
         return self.unembed(x)  # (B, T, V)
+
+
+# Writing with a memory: lesson 09 -----------------------------------------------------
+
+
+def remember(
+    attention: nn.Module, x: torch.Tensor, turn: torch.Tensor, layer: int, cache
+) -> torch.Tensor:
+    """What Attention's forward gives for new positions: (B, T, C) → (B, T, C).
+
+    turn is the part of rotation(…) at their places. Keys are turned before they are
+    kept, as a place in the text never changes; they and the values are kept once, not
+    once for each query head that shares them: that is what grouping saves.
+    """
+    query = rotate(attention.split(attention.query(x)), turn)  # (B, H, T, D)
+    key = rotate(attention.split(attention.key(x)), turn)  # (B, fewer H, T, D)
+    value = attention.split(attention.value(x))
+    key, value = cache.add(layer, key, value)  # (B, fewer H, N, D)
+    return attention.output(join_heads(attend_from(query, key, value)))  # (B, T, C)
+
+
+@torch.inference_mode()
+def step(model: nn.Module, ids: torch.Tensor, cache) -> torch.Tensor:
+    """Read ids (B, T) that follow what the cache knows → logits (B, V) of the next.
+
+    The same as model(all ids so far)[:, -1], as gpt.step is for a GPT; cache is a
+    sampling.KVCache. Raises ValueError for ids that no model could read, or a full cache.
+    """
+    here = places(model, ids, cache)
+    x = model.embed(ids)  # (B, T, C)
+    size, base = model.config.head_size, model.config.rope_base
+    turn = rotation(here.stop, size, base, ids.device)  # (2, N, D)
+    turn = turn[:, here].to(x.dtype)  # (2, T, D)
+    for layer, block in enumerate(model.blocks):
+        x = x + remember(block.attention, block.attention_norm(x), turn, layer, cache)
+        x = x + block.mlp(block.mlp_norm(x))
+    return model.unembed(x[:, -1])  # (B, V)

@@ -3,10 +3,12 @@
 Works with any model that maps ids (1, T) to logits (1, T, V), the learner's too.
 Built in lesson 00, finished in lesson 09.
 
-T position, V vocabulary.
+B batch, T position, N positions so far, H heads, D head size, V vocabulary, L layers.
 """
 
+import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 
@@ -94,3 +96,327 @@ def distinct(ids: list[int], n: int = 3) -> float:
     """
     runs = [tuple(ids[i : i + n]) for i in range(len(ids) - n + 1)]
     return len(set(runs)) / len(runs) if runs else 1.0
+
+
+# Which tokens may be drawn: lesson 09 --------------------------------------------------
+
+
+def top_k(probabilities: torch.Tensor, k: int) -> torch.Tensor:
+    """Only the k likeliest tokens, their sum one again: (V,) → (V,), zeros elsewhere.
+
+    Of equally likely tokens at the edge those of lower id stay, so that k is k (Fan et
+    al. 2018, section 5.4). Raises ValueError if k is not from 1 to V.
+    """
+    _check_k(k, len(probabilities))
+    edge = probabilities.topk(k).values[-1]
+    above, equal = probabilities > edge, probabilities == edge
+    return _only(probabilities, above | equal & (equal.cumsum(0) <= k - above.sum()))
+
+
+def top_p(probabilities: torch.Tensor, share: float) -> torch.Tensor:
+    """The fewest likeliest tokens that together hold at least `share`: the nucleus.
+
+    (V,) → (V,), zeros elsewhere, the sum one again. Of equally likely tokens at the edge
+    those of lower id stay (Holtzman et al. 2020, section 3.1). Raises ValueError if the
+    share is not above 0 and at most 1.
+    """
+    _check_share(share)
+    p = probabilities.double()
+    # Less than 1e-9 means the same: of V < 10⁹ tokens the likeliest holds more.
+    out = p.sum() * (1 - max(share, 1e-9))  # how much may be left out
+    # Sorting a whole vocabulary takes long. Tokens as rare as this stay within `out`
+    # even if all tokens are.
+    rare = p <= out / len(p)
+    ordered, order = p[~rare].sort(descending=True, stable=True)
+    # What a token and all that come after it hold, summed from the smallest on.
+    tail = p[rare].sum() + ordered.flip(0).cumsum(0).flip(0)
+    kept = torch.zeros_like(rare)
+    kept[(~rare).nonzero()[order[tail > out], 0]] = True
+    return _only(probabilities, kept)
+
+
+def min_p(probabilities: torch.Tensor, share: float) -> torch.Tensor:
+    """The tokens at least `share` times as likely as the likeliest: (V,) → (V,).
+
+    Zeros elsewhere, the sum one again. Where the model is sure few tokens stay, where it
+    isn't many; equally likely ones stay or go together (Nguyen et al. 2024, section 3).
+    Raises ValueError if the share is not above 0 and at most 1.
+    """
+    _check_share(share)
+    return _only(probabilities, probabilities >= share * probabilities.max())
+
+
+def repetition_penalty(
+    logits: torch.Tensor, ids: list[int], penalty: float
+) -> torch.Tensor:
+    """Make every token that is in ids less likely: logits (V,) → (V,).
+
+    Its logit is divided by the penalty if positive, multiplied if negative, once however
+    often it has come (Keskar et al. 2019, section 4.1, divides whatever the sign, which
+    would make unlikely tokens likelier). 1 changes nothing, below 1 repetition is
+    rewarded. Raises ValueError if the penalty is not above 0, or for an unknown id.
+    """
+    _check_penalty(penalty)
+    seen = torch.tensor(sorted(set(ids)), dtype=torch.long, device=logits.device)
+    if len(seen) and not 0 <= seen[0] <= seen[-1] < len(logits):
+        raise ValueError(
+            f"The ids run from {seen[0]} to {seen[-1]}, but there are logits for "
+            f"{len(logits):,} tokens only: were they made by another tokenizer?"
+        )
+    found = logits[seen]
+    changed = torch.where(found > 0, found / penalty, found * penalty)
+    return logits.index_copy(0, seen, changed)
+
+
+def _only(probabilities: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    """Zero all but the kept tokens, and let these sum to one."""
+    some = probabilities * kept
+    return some / some.sum()
+
+
+def _check_share(share: float) -> None:
+    if not 0 < share <= 1:
+        raise ValueError(f"The share is {share}; give a number above 0, at most 1.")
+
+
+def _check_k(k: int, vocabulary: int) -> None:
+    if type(k) is not int or not 1 <= k <= vocabulary:
+        raise ValueError(
+            f"k is {k!r}; give a whole number from 1 to the vocabulary's size of "
+            f"{vocabulary:,}."
+        )
+
+
+def _check_penalty(penalty: float) -> None:
+    if not 0 < penalty < float("inf"):
+        raise ValueError(f"The repetition penalty is {penalty}; give a number above 0.")
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """How to choose the next token: five dials. Raises ValueError for odd settings.
+
+    The penalty first, then temperature, then top_k, top_p and min_p, each on what the
+    one before it left; None means off. Temperature 0 is greedy: no chance, always the
+    likeliest token, so that top_k, top_p and min_p change nothing.
+    """
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    repetition_penalty: float = 1.0
+
+    def __post_init__(self):
+        heat = self.temperature
+        if not (heat == 0 or 1e-6 <= heat < float("inf")):
+            raise ValueError(
+                f"The temperature is {heat}; give a number above 0, or 0 for greedy."
+            )
+        if self.top_k is not None and (type(self.top_k) is not int or self.top_k < 1):
+            raise ValueError(f"top_k is {self.top_k!r}; give a whole number from 1.")
+        for share in (self.top_p, self.min_p):
+            if share is not None:
+                _check_share(share)
+        _check_penalty(self.repetition_penalty)
+
+    def probabilities(self, logits: torch.Tensor, ids: list[int]) -> torch.Tensor:
+        """How often each token is chosen after ids: logits (V,) → (V,), on the CPU.
+
+        Raises ValueError if top_k is larger than V, or the logits can't be compared.
+        """
+        logits = self._punished(logits, ids)
+        if self.temperature == 0:
+            return torch.zeros_like(logits).index_fill(0, logits.argmax(), 1.0)
+        p = softmax(logits, self.temperature)
+        p = p if self.top_k is None else top_k(p, self.top_k)
+        p = p if self.top_p is None else top_p(p, self.top_p)
+        return p if self.min_p is None else min_p(p, self.min_p)
+
+    def choose(
+        self,
+        logits: torch.Tensor,
+        ids: list[int],
+        generator: torch.Generator | None = None,
+    ) -> int:
+        """The next id after ids, from the logits (V,) that a model gave for it.
+
+        generator is the only source of chance, and greedy needs none.
+        """
+        if self.temperature == 0:
+            return greedy(self._punished(logits, ids))
+        p = self.probabilities(logits, ids)
+        possible = p.nonzero()[:, 0]  # most dials leave few: a shorter ruler
+        return int(possible[sample(p[possible], generator)])
+
+    def _punished(self, logits: torch.Tensor, ids: list[int]) -> torch.Tensor:
+        """The logits on the CPU in float32, after the penalty."""
+        logits = logits.float().cpu()
+        largest = float(logits.max())  # NaN if one of them is
+        if not math.isfinite(largest):
+            raise ValueError(
+                f"The largest logit is {largest}: there is nothing to choose by. Did the "
+                "training of this model go wrong?"
+            )
+        if self.repetition_penalty == 1:
+            return logits
+        return repetition_penalty(logits, ids, self.repetition_penalty)
+
+
+# Writing with a memory: lesson 09 -----------------------------------------------------
+
+
+class KVCache:
+    """The keys and values of all positions that a model has read, in all its layers.
+
+    Room for `context` positions of `layers` layers is taken at once, when the first keys
+    come and tell B, H, D and dtype: growing bit by bit would copy all at every token.
+    `length` says how many positions are known. B texts of the same length are one cache.
+    """
+
+    def __init__(self, layers: int, context: int):
+        self.layers, self.context = layers, context
+        self.length = 0
+        self.kept = None  # (L, 2, B, H, context, D), keys then values
+
+    def add(
+        self, layer: int, key: torch.Tensor, value: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keep new keys and values of a layer; give all of them, old and new.
+
+        Both (B, H, T, D) → both (B, H, N, D), N = length + T. Layers are added in order:
+        the last one moves length on. Raises ValueError if T more positions have no room,
+        or if heads, head size or number of texts are not those of the first keys.
+        """
+        if self.kept is None:
+            self.kept = self._room(key)
+        start, end = self.length, self.length + key.shape[2]
+        self._check(key, end)
+        keys, values = self.kept[layer]  # (B, H, context, D) each
+        keys[:, :, start:end], values[:, :, start:end] = key, value
+        if layer == self.layers - 1:
+            self.length = end
+        return keys[:, :, :end], values[:, :, :end]
+
+    def bytes(self) -> int:
+        """How much memory it takes, filled or not; 0 before the first keys."""
+        return 0 if self.kept is None else self.kept.nbytes
+
+    def _room(self, key: torch.Tensor) -> torch.Tensor:
+        texts, heads, _, size = key.shape
+        return key.new_empty(self.layers, 2, texts, heads, self.context, size)
+
+    def _check(self, key: torch.Tensor, end: int) -> None:
+        wanted = (*self.kept.shape[2:4], key.shape[2], self.kept.shape[5])
+        if key.shape != wanted:
+            raise ValueError(
+                f"Keys {tuple(key.shape)} don't fit a cache that wants {wanted}: start a "
+                "new cache for other texts."
+            )
+        if end > self.context:
+            raise ValueError(
+                f"The cache has room for {self.context:,} positions; these would be "
+                f"{end:,}: make a larger one, or start anew with the end of the text."
+            )
+
+
+def context_length(model: Callable) -> float:
+    """The most positions a model can read; infinity for one that doesn't say."""
+    if isinstance(model, torch.nn.Module) and "config" in vars(model):
+        return model.config.context
+    return math.inf
+
+
+def write(
+    model: Callable,
+    ids: list[int],
+    sampler: Sampler,
+    limit: int,
+    generator: torch.Generator | None = None,
+    step: Callable | None = None,
+) -> Iterator[int]:
+    """Yield up to `limit` new ids that go on from ids, one by one.
+
+    step(model, new ids (1, T), KVCache) → logits (1, V), such as gpt.step: with it the
+    prompt is read once, then one id at a time; without it everything is read again for
+    every id, by any model. The ids are the same. Writing ends early when the context is
+    full: the last id comes after as many as the model can read. Raises ValueError, when
+    asked for the first id, for no ids, more than the context, or odd logits.
+    """
+    if not ids:
+        raise ValueError("There is no token to go on from: give at least one.")
+    ids, context, where = list(ids), context_length(model), device.where(model)
+    cache = KVCache(len(model.blocks), min(context, len(ids) + limit)) if step else None
+    unread = ids
+    for _ in range(limit):
+        new = torch.tensor([unread], device=where)
+        logits = step(model, new, cache)[0] if step else _last_logits(model, new)
+        ids.append(sampler.choose(logits, ids, generator))
+        yield ids[-1]
+        if len(ids) > context:
+            return
+        unread = ids[-1:] if step else ids
+
+
+def _last_logits(model: Callable, ids: torch.Tensor) -> torch.Tensor:
+    """What a model says comes after ids (1, T): logits (V,), without gradients."""
+    with torch.no_grad():
+        return model(ids)[0, -1]
+
+
+# Looking ahead: lesson 09 -------------------------------------------------------------
+
+
+def beam(
+    model: Callable, ids: list[int], width: int, limit: int
+) -> list[tuple[list[int], float]]:
+    """Beam search: the likeliest continuations of `limit` ids that it finds, best first.
+
+    Keeps the `width` likeliest beginnings at every length: up to width pairs of new ids
+    and the natural logarithm of their probability. Width 1 is greedy; the likeliest of
+    all is found for certain only if no beginning is ever dropped (Lowerre 1976).
+    """
+    if width < 1:
+        raise ValueError(f"The width is {width}; give a whole number from 1.")
+    texts = torch.tensor([ids], device=device.where(model))  # (1, T)
+    totals = torch.zeros(1, device=texts.device)
+    for _ in range(limit):
+        with torch.no_grad():
+            log_p = model(texts)[:, -1].float().log_softmax(-1)  # (W, V)
+        ways = (totals.unsqueeze(1) + log_p).flatten()  # (W · V)
+        totals, best = ways.topk(min(width, len(ways)))  # (W)
+        parent, new = best // log_p.shape[1], best % log_p.shape[1]
+        texts = torch.cat([texts[parent], new.unsqueeze(1)], 1)  # (W, T + 1)
+    return list(zip(texts[:, len(ids) :].tolist(), totals.tolist()))
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One token in a tree of continuations.
+
+    probability is the token's after all before it; parent is its parent's place in the
+    list of branches, None for a token that comes right after the text.
+    """
+
+    id: int
+    probability: float
+    parent: int | None
+
+
+def branches(model: Callable, ids: list[int], width: int, depth: int) -> list[Branch]:
+    """The tree of continuations: each text goes on in its `width` likeliest ways.
+
+    Level by level, likeliest first, down to `depth` tokens: width + width² + … branches.
+    """
+    found, leaves = [], [(None, list(ids))]  # a leaf: its place in found, and its text
+    for _ in range(depth):
+        texts = torch.tensor([text for _, text in leaves], device=device.where(model))
+        with torch.no_grad():
+            likeliest = softmax(model(texts)[:, -1].float()).topk(width)  # (leaves, W)
+        grown = []
+        for (parent, text), p, new in zip(leaves, *(x.tolist() for x in likeliest)):
+            for probability, id in zip(p, new):
+                grown.append((len(found), [*text, id]))
+                found.append(Branch(id, probability, parent))
+        leaves = grown
+    return found
