@@ -38,6 +38,28 @@ def parser() -> argparse.ArgumentParser:
             "--no-install", action="store_true", help="use this Python as it is"
         )
 
+    add_train(command("train", "Train a small GPT on a text, with checkpoints."))
+    sample = command("sample", "Let a trained checkpoint write.")
+    sample.add_argument("--checkpoint", required=True, help="a run's folder, or a file")
+    sample.add_argument("--prompt", default="", help="how the text begins")
+    sample.add_argument("--length", type=int, default=200, help="tokens to write (200)")
+    chat = command("chat", "Talk with the real model of lesson 00.")
+    for one in (sample, chat):
+        one.add_argument("--device", help="cpu, cuda or mps; none: the best here")
+        one.add_argument(
+            "--seed", type=seed, default=0, help="of the random choice (0)"
+        )
+        one.add_argument(
+            "--temperature",
+            type=float,
+            default=0.8,
+            help="0: always the likeliest (0.8)",
+        )
+        one.add_argument("--top-k", type=int, help="choose among the k likeliest")
+        one.add_argument(
+            "--top-p", type=float, help="among the likeliest that hold this share"
+        )
+
     doctor = command("doctor", "Say what this machine has and what is missing.")
     doctor.add_argument("--fetch", action="store_true", help="download what is missing")
 
@@ -45,13 +67,76 @@ def parser() -> argparse.ArgumentParser:
     refresh.add_argument("lesson", nargs="*", help="numbers, such as 00 01; none: all")
 
     bench = command("bench", "Measure speed against other libraries.")
-    bench.add_argument("name", nargs="*", help="tokenizer, pretrained; none: all")
+    bench.add_argument(
+        "name",
+        nargs="*",
+        help="tokenizer, pretrained, autograd, training, record, writing; none: all",
+    )
     bench.add_argument(
         "--full",
         action="store_true",
-        help="the textbook trainer on all of the text too",
+        help="longer: more rounds, and what each ingredient buys",
     )
     return top
+
+
+def add_train(train) -> None:
+    """The options of `train`."""
+    train.add_argument(
+        "--data",
+        default="tinyworld",
+        help="tinyworld, shakespeare, documentation, or a text file of yours",
+    )
+    train.add_argument(
+        "--scale",
+        choices=("tiny", "cpu", "t4", "a100"),
+        default="cpu",
+        help="size of model and run: half a minute, minutes on a CPU; a GPU's (cpu)",
+    )
+    train.add_argument(
+        "--fast", action="store_true", help="the fast recipe: FastGPT and Muon"
+    )
+    train.add_argument("--out", help="the run's folder (runs/DATA-SCALE)")
+    train.add_argument(
+        "--resume", action="store_true", help="go on from the folder's last checkpoint"
+    )
+    train.add_argument("--device", help="cpu, cuda or mps; none: the best here")
+    train.add_argument(
+        "--tokens",
+        choices=("characters", "bpe", "gpt2"),
+        default="bpe",
+        help="how text becomes ids; bpe learns them from the text (bpe)",
+    )
+    train.add_argument(
+        "--vocabulary", type=int, default=1_024, help="of bpe, at most (1024)"
+    )
+    train.add_argument(
+        "--lines", action="store_true", help="let windows begin where lines begin only"
+    )
+    for name in ("steps", "batch", "context", "every"):
+        train.add_argument(f"--{name}", type=int, help="instead of the scale's")
+    train.add_argument("--seed", type=seed, help="of all that is random (0)")
+    for name in ("rate", "muon"):
+        train.add_argument(f"--{name}", type=float, help="instead of the scale's")
+    train.add_argument(
+        "--accumulate", type=int, default=1, help="parts a batch is read in (1)"
+    )
+    train.add_argument("--compile", action="store_true", help="use torch.compile")
+    train.add_argument(
+        "--shard", action="store_true", help="spread the weights (torchrun, FSDP2)"
+    )
+    train.add_argument(
+        "--json", action="store_true", help="a line of JSON a look, and no bar"
+    )
+
+
+def seed(text: str) -> int:
+    """A seed from the command line; argparse says so if it is none."""
+    if not (text.isdecimal() and int(text) < 2**32):
+        raise argparse.ArgumentTypeError(
+            f"{text[:20]!r} is no seed: give a whole number from 0 to 4294967295"
+        )
+    return int(text)
 
 
 def attended(words: list, **more) -> int:
@@ -117,6 +202,15 @@ def inside(module: str, arguments: list[str]) -> int:
     return attended([python, "-m", module, *arguments])
 
 
+def with_torch(arguments: list[str]) -> int:
+    """Run a command that needs torch: in this process if torch is here, else in .venv."""
+    if environment.missing(("torch", "numpy", "gguf", "nbformat")):
+        return inside("course_lib.commands", arguments)
+    from course_lib import commands
+
+    return commands.main(arguments)
+
+
 def main(arguments: list[str] | None = None) -> int:
     args = parser().parse_args(arguments)
     environment.check_python()
@@ -126,6 +220,8 @@ def main(arguments: list[str] | None = None) -> int:
         return test(args)
     if args.command == "doctor":
         return inside("course_lib.doctor", ["--fetch"] if args.fetch else [])
+    if args.command in ("train", "sample", "chat"):
+        return with_torch(arguments or sys.argv[1:])
     if args.command == "refresh":
         return inside("course_lib.lessons", [lesson_number(n) for n in args.lesson])
     return inside("tests.benchmarks", [*args.name, *["--full"] * args.full])

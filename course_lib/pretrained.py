@@ -2,11 +2,12 @@
 
 SmolLM2-135M-Instruct (Hugging Face, Apache-2.0) comes as a GGUF file of 4-bit weights.
 It is turned into plain float32 once and kept as safetensors, which loads in a blink.
-Lesson 00 uses it; lesson 11 opens it.
+Lesson 00 uses it; lesson 11 opens it. Models that train.py saved are loaded here, too.
 """
 
 import functools
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from unittest.mock import patch
 
@@ -15,10 +16,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
-from course_lib import cache, tokenizer
+from course_lib import cache, checkpoints, tokenizer
+from course_lib.fast import FastGPT
 from course_lib.gpt import GPT, GPTConfig
 from course_lib.llama import SMOLLM2_135M, Llama, LlamaConfig
 
+MODELS = {"gpt": GPT, "fast": FastGPT}  # what a checkpoint's "kind" means
+ENCODINGS = {"gpt2": tokenizer.gpt2, "smollm2": tokenizer.smollm2}
 CONVERTED = "smollm2-135m-instruct.f32.safetensors"
 # The GGUF file's names for our tensors.
 NAMES = {
@@ -185,6 +189,79 @@ def _gpt2_layer(stored: dict, old: str, new: str) -> dict:
 def _turned(weight: torch.Tensor) -> torch.Tensor:
     """A matrix the other way round: (in, out) → (out, in); a vector as it is."""
     return weight.T.contiguous() if weight.dim() == 2 else weight
+
+
+# The course's own checkpoints --------------------------------------------------------
+
+
+def trained(path: Path | str, at: torch.device | str = "cpu") -> tuple:
+    """A model that train.py saved: (model, tokenizer, what is known of it), ready to write.
+
+    path: a run's folder (its newest checkpoint), a checkpoint's, or a .safetensors file.
+    Raises checkpoints.CheckpointError for a file that is missing, damaged, or no such model.
+    """
+    weights, known = checkpoints.read(Path(path))
+    try:
+        model = MODELS[known["kind"]](GPTConfig(**known["shape"]))
+        encoding = encoding_of(known)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise checkpoints.CheckpointError(
+            f"{path} does not say what it is a model of: was it saved by this course?"
+        ) from error
+    checkpoints.fit(model, weights, str(path))
+    return model.to(at).eval().requires_grad_(False), encoding, known
+
+
+def tinyworld() -> tuple:
+    """A GPT of 4 layers that tells TinyWorld's stories, and its tokenizer: `trained`.
+
+    It comes with the course; assets/README.md has the command that made it.
+    """
+    return trained(Path(__file__).parents[1] / "assets" / "tinyworld.safetensors")
+
+
+def about(model: torch.nn.Module, encoding, facts: dict) -> dict:
+    """What `trained` must know besides the weights, as JSON can hold it."""
+    kind = next((name for name, one in MODELS.items() if type(model) is one), "other")
+    known = {"kind": kind, "shape": asdict(model.config), **facts}
+    if isinstance(encoding, tokenizer.Characters):
+        return known | {"characters": encoding.symbols}
+    if isinstance(encoding, tokenizer.Tokenizer):
+        # JSON has no bytes; in latin-1 each byte is one character.
+        tokens = sorted(encoding.ranks, key=encoding.ranks.get)
+        known |= {"tokens": [token.decode("latin-1") for token in tokens]}
+        return known | {"split": encoding.pattern, "special": encoding.special_tokens}
+    return known | {"encoding": encoding.name}
+
+
+def encoding_of(
+    known: dict,
+) -> tokenizer.Characters | tokenizer.Tokenizer | tokenizer.Encoding:
+    """The tokenizer that `about` wrote down.
+
+    Raises checkpoints.CheckpointError if it wrote none, cache.CacheError.
+    """
+    if "characters" in known:
+        return tokenizer.Characters(known["characters"])
+    if "tokens" in known:
+        tokens = [token.encode("latin-1") for token in known["tokens"]]
+        ranks = {token: id for id, token in enumerate(tokens)}
+        pattern = known.get("split", tokenizer.GPT2_SPLIT)
+        return tokenizer.Tokenizer(ranks, pattern, known.get("special"))
+    if known.get("encoding") not in ENCODINGS:
+        raise checkpoints.CheckpointError(
+            "The checkpoint does not say which tokenizer its ids are from: was it saved "
+            "by this course?"
+        )
+    return ENCODINGS[known["encoding"]]()
+
+
+def vocabulary(encoding) -> int:
+    """How many ids a tokenizer has."""
+    if isinstance(encoding, tokenizer.Characters):
+        return encoding.vocabulary
+    is_ours = isinstance(encoding, tokenizer.Tokenizer)
+    return len(encoding.tokens) if is_ours else encoding.n_vocab
 
 
 def parameters(model: torch.nn.Module) -> int:

@@ -129,11 +129,17 @@ def seed_of(step: int, config: TrainConfig) -> int:
 
 
 def batch_at(
-    ids: torch.Tensor, step: int, config: TrainConfig
+    ids: torch.Tensor,
+    step: int,
+    config: TrainConfig,
+    starts: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The batch of one step: inputs and targets (B, T), decided by seed and step only."""
+    """The batch of one step: inputs and targets (B, T), decided by seed and step only.
+
+    starts: the places where windows may begin; None: anywhere.
+    """
     generator = device.generator(seed_of(step, config))
-    return data.batch(ids, config.batch, config.context, generator)
+    return data.batch(ids, config.batch, config.context, generator, starts)
 
 
 def some_windows(
@@ -323,6 +329,7 @@ def train(
     watch: Callable[[History], None] | None = None,
     about: dict | None = None,
     bar: bool = True,
+    starts: torch.Tensor | None = None,
     shard: bool = False,
     compiled: bool = False,
 ) -> History:
@@ -331,7 +338,9 @@ def train(
     train_ids, val_ids: ids (N,) of two parts of a text. at: the device; None takes the
     best one here. folder: where a checkpoint goes every `config.every` steps; resume goes
     on from the last one. watch is called after each look at the validation text. about:
-    what a reader of the checkpoint must know, such as the model's shape. shard spreads the
+    what a reader of the checkpoint must know, such as the model's shape. starts: where
+    windows may begin, such as the beginnings of stories, so that what is said at the end
+    can be learnt from what was said at the start; None: anywhere. shard spreads the
     weights over torchrun's processes; compiled lets torch.compile work for a minute first.
     Raises Stopped for a loss that is no number or a folder with another run in it,
     ValueError for texts or numbers that don't fit, checkpoints.CheckpointError for a disk
@@ -343,7 +352,8 @@ def train(
     shard = shard and team.count > 1
     for ids in (train_ids, val_ids):
         data.check(ids, config.batch, config.context)
-    text, last = fingerprint(train_ids, val_ids), newest(folder, resume)
+    places = [] if starts is None else [starts]
+    text, last = fingerprint(train_ids, val_ids, *places), newest(folder, resume)
     if folder and team.first:
         checkpoints.prepare(folder, about or {})
     run = begin(model.to(at).train(), config, at, text, last, shard)
@@ -353,7 +363,7 @@ def train(
     with processes.stoppable() as asked, progress(run, bar and team.first) as ticks:
         for step in range(run.history.step, config.steps):
             torch.manual_seed(seed_of(step, config))  # for dropout, if there is any
-            batch = batch_at(train_ids, step, config)
+            batch = batch_at(train_ids, step, config, starts)
             run.set_rate(rate_at(step, config))
             losses.append(backward(run, forward, batch, team))
             run.update()

@@ -1,11 +1,25 @@
 """Real models against transformers' own reading of the same file."""
 
+import dataclasses
+import json
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from course_lib import cache, gpt, inside, pretrained, sampling, sizing
+from course_lib import (
+    cache,
+    checkpoints,
+    fast,
+    gpt,
+    inside,
+    pretrained,
+    sampling,
+    sizing,
+    tokenizer,
+    train,
+)
 from course_lib.device import generator
 from course_lib.llama import rotate, rotation
 
@@ -343,3 +357,140 @@ def test_the_four_gpt2s_are_as_large_as_transformers(config, weights, transforme
     theirs = sizing.on_meta(transformers.GPT2LMHeadModel, shape)
     ours = sizing.on_meta(gpt.GPT, config)
     assert pretrained.parameters(theirs) == pretrained.parameters(ours) == weights
+
+
+# The course's own checkpoints ---------------------------------------------------------
+
+SHAPE = gpt.GPTConfig(vocabulary=300, context=16, layers=2, channels=16, heads=2)
+TEXT = "The sun is shining. கணினி 😀 <|end|> 12 345\n\n  x"
+ENCODINGS = {
+    "characters": lambda: tokenizer.Characters.train(TEXT),
+    "bpe": lambda: tokenizer.Tokenizer(tokenizer.train(TEXT * 9, 300)),
+    "bpe with a special token and another split": lambda: tokenizer.Tokenizer(
+        tokenizer.train(TEXT * 9, 290), tokenizer.SMOLLM2_SPLIT, {"<|end|>": 290}
+    ),
+    "gpt2": tokenizer.gpt2,
+    "smollm2": tokenizer.smollm2,
+}
+
+
+def kept(folder, make, encoding, **changes):
+    """A model, and the file that it and its tokenizer were saved in."""
+    shape = dataclasses.replace(SHAPE, vocabulary=pretrained.vocabulary(encoding))
+    model = make(shape, generator=generator(0))
+    for weight in model.parameters():  # FastGPT begins with zeros
+        weight.data.normal_(std=0.2, generator=generator(1))
+    known = pretrained.about(model, encoding, {"text": "a few words"}) | changes
+    path = folder / "model.safetensors"
+    weights = dict(model.named_parameters())
+    checkpoints.write(weights, path, {"about": json.dumps(known)})
+    return model.eval(), path
+
+
+@pytest.mark.parametrize("make", [gpt.GPT, fast.FastGPT])
+@pytest.mark.parametrize("kind", ENCODINGS)
+def test_a_trained_model_and_its_tokenizer_come_back(tmp_path, make, kind):
+    encoding = ENCODINGS[kind]()
+    model, path = kept(tmp_path, make, encoding)
+    again, theirs, known = pretrained.trained(str(path))
+    ids = encoding.encode(TEXT)
+    assert theirs.encode(TEXT) == ids and theirs.decode(ids) == TEXT
+    assert pretrained.vocabulary(theirs) == model.config.vocabulary > max(ids)
+    assert type(again) is make and again.config == model.config
+    with torch.no_grad():
+        inputs = torch.tensor([ids[:16]])
+        assert torch.equal(again(inputs), model(inputs))
+    assert not again.training and not any(w.requires_grad for w in again.parameters())
+    assert known["text"] == "a few words"
+
+
+def test_special_tokens_come_back_too():
+    encoding = ENCODINGS["bpe with a special token and another split"]()
+    known = json.loads(json.dumps(pretrained.about(gpt.GPT(SHAPE), encoding, {})))
+    again = pretrained.encoding_of(known)
+    assert again.encode("x<|end|>", allowed_special=["<|end|>"])[-1] == 290
+    assert 290 not in again.encode("x<|end|>") and again.decode([290]) == "<|end|>"
+
+
+def test_every_byte_survives_json():
+    every = {bytes([byte]): byte for byte in range(256)}
+    encoding = tokenizer.Tokenizer(every | {b"\xf0\x9f": 256, b"\x00\xff": 257})
+    known = json.loads(json.dumps(pretrained.about(gpt.GPT(SHAPE), encoding, {})))
+    assert pretrained.encoding_of(known).tokens == encoding.tokens
+
+
+def test_a_run_that_was_trained_is_loaded_as_it_ended(tmp_path):
+    encoding = tokenizer.Characters.train(TEXT)
+    ids = torch.tensor(encoding.encode(TEXT * 9))
+    shape = dataclasses.replace(SHAPE, vocabulary=encoding.vocabulary)
+    model = fast.FastGPT(shape, generator=generator(0))
+    config = train.TrainConfig(4, 2, 16, every=2)
+    about = pretrained.about(model, encoding, {})
+    train.train(
+        model, ids, ids, config, "cpu", tmp_path / "run", about=about, bar=False
+    )
+    again, _, _ = pretrained.trained(tmp_path / "run")
+    with torch.no_grad():
+        assert torch.equal(again(ids[None, :16]), model.eval()(ids[None, :16]))
+
+
+class Other(gpt.GPT):
+    """A learner's own class: it may be another model than its parent."""
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"kind": "other"},
+        {"kind": ["gpt"]},
+        {"kind": None},
+        {"shape": None},
+        {"shape": {"width": 5}},
+        {"characters": 7},
+        {"characters": None},
+    ],
+    ids=str,
+)
+def test_a_file_that_does_not_say_what_it_is_is_refused(tmp_path, changes):
+    _, path = kept(tmp_path, gpt.GPT, tokenizer.Characters.train(TEXT), **changes)
+    with pytest.raises(checkpoints.CheckpointError, match="saved by this course"):
+        pretrained.trained(path)
+
+
+def test_a_learners_own_class_is_not_taken_for_ours():
+    encoding = tokenizer.Characters("ab")
+    assert pretrained.about(Other(SHAPE), encoding, {})["kind"] == "other"
+    assert pretrained.about(gpt.GPT(SHAPE), encoding, {})["kind"] == "gpt"
+
+
+def test_a_tokenizer_nobody_wrote_down_is_not_gpt2s():
+    for known in ({}, {"encoding": "another"}):
+        with pytest.raises(checkpoints.CheckpointError, match="which tokenizer"):
+            pretrained.encoding_of(known)
+
+
+def test_weights_of_another_shape_are_refused(tmp_path):
+    encoding = tokenizer.Characters.train(TEXT)
+    shape = dataclasses.asdict(SHAPE) | {"vocabulary": 5}
+    _, path = kept(tmp_path, gpt.GPT, encoding, shape=shape)
+    with pytest.raises(
+        checkpoints.CheckpointError, match=r"embedding\.weight of shape"
+    ):
+        pretrained.trained(path)
+
+
+def test_a_model_that_is_missing_says_where_it_should_be(tmp_path):
+    with pytest.raises(
+        checkpoints.CheckpointError, match=r"There is no file .*nowhere"
+    ):
+        pretrained.trained(tmp_path / "nowhere")
+
+
+def test_tinyworlds_model_is_the_file_that_comes_with_the_course(tmp_path, monkeypatch):
+    (tmp_path / "assets").mkdir()
+    model, path = kept(tmp_path / "assets", gpt.GPT, tokenizer.Characters.train(TEXT))
+    path.rename(tmp_path / "assets" / "tinyworld.safetensors")
+    monkeypatch.setattr(pretrained, "__file__", str(tmp_path / "course_lib" / "x.py"))
+    again, encoding, _ = pretrained.tinyworld()
+    assert torch.equal(again.embedding.weight, model.embedding.weight)
+    assert encoding.decode(encoding.encode(TEXT)) == TEXT

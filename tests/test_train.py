@@ -716,3 +716,15 @@ def test_nothing_waits_for_the_gpu_between_two_looks(make):
             step(number)
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+def test_windows_begin_where_they_may():
+    starts = torch.tensor([0, 7, 30])
+    inputs, _ = train.batch_at(TRAIN_IDS, 5, SHORT, starts)
+    allowed = [TRAIN_IDS[start : start + SHORT.context].tolist() for start in starts]
+    assert all(row in allowed for row in inputs.tolist())
+    losses = [
+        train.train(new(), TRAIN_IDS, VAL_IDS, SHORT, "cpu", bar=False, starts=places)
+        for places in (None, starts)
+    ]
+    assert losses[0].losses != losses[1].losses

@@ -3,6 +3,9 @@
 import ipywidgets
 import pytest
 import torch
+from IPython.core.displaypub import CapturingDisplayPublisher
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
 from course_lib import figures, sampling, tokenizer, widgets
 
@@ -161,3 +164,44 @@ def test_show_gives_picture_text_and_alternative(monkeypatch):
     assert live["model_id"] == slider.model_id
     assert words["metadata"]["image/png"]["alt"] == "What it shows."
     assert shown[1][0][0].data == "*What it shows.*"
+
+
+@pytest.fixture
+def page():
+    """What IPython itself sends to a page, message by message."""
+    shell = InteractiveShell.instance(
+        config=Config({"HistoryManager": {"enabled": False}})
+    )
+    shell.display_pub = CapturingDisplayPublisher()
+    yield shell.display_pub.outputs
+    InteractiveShell.clear_instance()
+
+
+def test_a_live_picture_is_changed_in_its_place(page):
+    update = widgets.live(figures.bars(["a"], [1.0]), "What it *shows*.")
+    first, caption = page
+    assert caption["data"]["text/markdown"] == "*What it *shows*.*"
+    assert first["data"]["image/png"] == figures.png(figures.bars(["a"], [1.0]))
+    for height in (2.0, 3.0):
+        update(figures.bars(["a", "b"], [1.0, height]))
+    assert [one["update"] for one in page[2:]] == [True, True]
+    names = {one["transient"]["display_id"] for one in (first, *page[2:])}
+    assert len(names) == 1  # so that a page puts them in one place
+    assert page[3]["data"]["image/png"] == figures.png(
+        figures.bars(["a", "b"], [1.0, 3.0])
+    )
+    assert first["metadata"]["image/png"]["alt"] == page[3]["data"]["text/plain"]
+    assert page[3]["metadata"]["image/png"]["alt"] == "What it *shows*."
+
+
+def test_two_live_pictures_are_two_places(page):
+    updates = [widgets.live(figures.bars(["a"], [1.0]), name) for name in "xy"]
+    for update in updates:
+        update(figures.bars(["a"], [2.0]))
+    ids = [page[i]["transient"]["display_id"] for i in (0, 2, 4, 5)]
+    assert ids[0] == ids[2] != ids[1] == ids[3]
+
+
+def test_a_live_picture_without_a_page_is_no_crash():
+    assert not InteractiveShell.initialized()
+    widgets.live(figures.bars(["a"], [1.0]), "Nowhere.")(figures.bars(["a"], [2.0]))
