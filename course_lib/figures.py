@@ -9,6 +9,7 @@ shown twice, nothing needs closing, and a lesson starts a second sooner.
 
 import functools
 import io
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,7 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, PathPatch, Rectangle
+from matplotlib.path import Path
 
 GROUND, TEXT, MUTED, EMPTY = "#16181D", "#EAEAEA", "#9AA0A6", "#2A2E36"
 DIM = "#3E6D8A"  # the key colour, for all but the first of several bars
@@ -220,9 +222,19 @@ def curves(
     reference: tuple[float, str] | None = None,
     log: bool = False,
     zero: bool = True,
+    below: str = "",
 ) -> Axes:
-    """Lines, each named at its right end; reference is a level with its name."""
-    axis = card(8.0, 3.4, title, left=0.8, bottom=0.6)
+    """Lines, each named at its right end; reference is a level with its name.
+
+    below: a few lines of text under the picture, such as what a model writes.
+    """
+    lines = textwrap.wrap(visible(below), 92)[:6]
+    room = 0.25 * len(lines) + 0.15 if lines else 0.0
+    axis = card(8.0, 3.4 + room, title, left=0.8, bottom=0.6 + room)
+    style = {"color": TEXT, "fontsize": 9, "family": MONO, "va": "bottom"}
+    for i, line in enumerate(reversed(lines)):
+        up_to = (0.12 + 0.25 * i) / (3.4 + room)
+        axis.figure.text(0.025, up_to, plain(line), **style)
     for i, (name, (x, y)) in enumerate(series.items()):
         look = {"color": SERIES[i % 5], "linestyle": DASHES[i % 5]}
         axis.plot(x, y, linewidth=2.2, **look)
@@ -742,4 +754,306 @@ def head_map(values: np.ndarray, title: str = "", ring: tuple | None = None) -> 
     axis.set_yticks(range(heads))
     axis.set_xlabel("layer")
     axis.set_ylabel("head")
+    return axis
+
+
+def graph(
+    nodes: Sequence[tuple], arrows: Sequence[tuple], title: str = "", rows: int = 0
+) -> Axes:
+    """A calculation from left to right: in each box a value, under it its gradient.
+
+    nodes: (name, value, gradient), in the order in which they are made; a gradient of
+    None isn't written. arrows: (operand, result, what comes back along it), places in
+    nodes; the more comes back, the wider. Where nothing comes back yet (None), the arrow
+    is thin and points onward. rows: fewest to make room for.
+    """
+    places = _spread_out(len(nodes), arrows)
+    across = min(6.6 / max(1, *(x for x, _ in places)), 1.9)  # inches between columns
+    tall = max(rows - 1, *(y for _, y in places))
+    axis = blank(card(8.0, 1.05 + (0.3 if title else 0) + 0.72 * tall, title))
+    spots = [(across * x, -0.72 * y) for x, y in places]
+    most = max((abs(back) for *_, back in arrows if back), default=1.0)
+    drawn = [arrow[:2] for arrow in arrows]
+    for i, (start, end, back) in enumerate(arrows):
+        look = {"shrinkA": 0, "shrinkB": 0, "zorder": 1, "mutation_scale": 10}
+        if back is None:
+            look |= {"arrowstyle": "-|>", "color": MUTED, "linewidth": 1.2}
+        else:
+            look |= {"arrowstyle": "<|-", "color": _sign_colour(back)}
+            look |= {"linewidth": 0.8 + 4.5 * abs(back) / most}
+        same = drawn.count(drawn[i]) - 1  # used twice: two arrows, side by side
+        lift = 0.18 * (drawn[:i].count(drawn[i]) - same / 2)
+        (x0, y0), (x1, y1) = spots[start], spots[end]
+        ends = (x0 + 0.53, y0 + lift), (x1 - 0.53, y1 + lift)
+        axis.add_patch(FancyArrowPatch(*ends, **look))
+    for (name, value, gradient), (x, y) in zip(nodes, spots):
+        look = {"boxstyle": "round,pad=0,rounding_size=0.08", "facecolor": EMPTY}
+        look |= {"edgecolor": MUTED, "linewidth": 1.2}
+        axis.add_patch(FancyBboxPatch((x - 0.5, y - 0.16), 1.0, 0.32, **look))
+        style = {"va": "center", "fontsize": 9.5}
+        axis.text(x - 0.42, y, plain(name), color=MUTED, ha="left", **style)
+        axis.text(x + 0.42, y, _signed(value), color=TEXT, ha="right", **style)
+        if gradient is not None:
+            told = f"grad {_signed(gradient)}"
+            style |= {"ha": "right", "color": _sign_colour(gradient)}
+            axis.text(x + 0.42, y - 0.28, told, **style)
+    centre = across * max(x for x, _ in places) / 2
+    axis.set_xlim(centre - 3.8, centre + 3.8)
+    axis.set_ylim(-0.72 * tall - 0.42, 0.23)
+    return axis
+
+
+def _spread_out(count: int, arrows: Sequence[tuple]) -> list[tuple[float, float]]:
+    """Where each node of a graph goes: (column, row). What is given has a row of its own;
+    a result stands between its operands, one column to the right."""
+    operands = [[a for a, b, *_ in arrows if b == node] for node in range(count)]
+    users = [[b for a, b, *_ in arrows if a == node] for node in range(count)]
+    columns, lines, row = [], [], 0
+    for node in range(count):
+        columns.append(max((columns[a] + 1 for a in operands[node]), default=0))
+        if operands[node]:
+            lines.append(float(np.mean([lines[a] for a in operands[node]])))
+        else:
+            lines.append(float(row))
+            row += 1
+    for node in range(count):  # what is given stands next to its first use
+        if not operands[node] and users[node]:
+            columns[node] = min(columns[user] for user in users[node]) - 1
+    return list(zip(columns, lines))
+
+
+def _signed(number: float) -> str:
+    """A number in few letters, with a real minus."""
+    return f"{number:.3g}".replace("-", "−")
+
+
+def _sign_colour(number: float) -> str:
+    """Blue for above zero, orange for below, as in every picture of signed numbers."""
+    return MUTED if number == 0 else "#8FC1F0" if number > 0 else "#F0957A"
+
+
+def regions(
+    points: np.ndarray,
+    labels: np.ndarray,
+    scores: np.ndarray,
+    limits: tuple[float, float, float, float],
+    title: str = "",
+) -> Axes:
+    """Points (N, 2) of two kinds, and what a model says of every place on the map.
+
+    labels (N) and scores (rows, columns): above 0 is one kind, below the other. limits:
+    left, right, bottom and top of the map that scores cover.
+    """
+    axis = blank(card(8.0, 4.2, title))
+    grid = [
+        np.linspace(*limits[2 * i : 2 * i + 2], scores.shape[1 - i]) for i in (0, 1)
+    ]
+    sure = np.tanh(3 * scores / (float(np.abs(scores).max()) or 1.0))
+    # Few bands, for a smooth shade would make a large file.
+    bands = {"levels": np.linspace(-1, 1, 9), "cmap": SIGNED, "vmin": -3, "vmax": 3}
+    axis.contourf(*grid, sure, antialiased=False, **bands)
+    if scores.min() < 0 < scores.max():
+        axis.contour(*grid, scores, levels=[0], colors=[TEXT], linewidths=1.4)
+    for kind, colour, mark in ((labels > 0, KEY, "o"), (labels <= 0, VALUE, "^")):
+        style = {"color": colour, "marker": mark, "s": 34, "linewidths": 0.6}
+        axis.scatter(*points[kind].T, edgecolors=GROUND, **style)
+    axis.set_xlim(limits[:2])
+    axis.set_ylim(limits[2:])
+    return axis
+
+
+def landscape(
+    x: np.ndarray,
+    y: np.ndarray,
+    height: np.ndarray,
+    path: np.ndarray,
+    names: tuple[str, str],
+    title: str = "",
+) -> Axes:
+    """A loss over two weights as a map, darker is lower, and steps (N, 2) upon it.
+
+    height (len(y), len(x)); names of what goes across and up. Steps that leave the map
+    are cut off at its edge.
+    """
+    axis = card(8.0, 4.2, title, left=0.75, bottom=0.55)
+    low, high = float(height.min()), float(height.max())
+    levels = low + (high - low) * np.linspace(0, 1, 10) ** 2
+    fills = [_filled(share) for share in np.linspace(0, 1, 9)]
+    axis.contourf(x, y, height, levels=levels, colors=fills, antialiased=False)
+    inside = np.clip(path, -1e6, 1e6)
+    look = {"color": QUERY, "linewidth": 1.4, "marker": "o", "markersize": 4}
+    axis.plot(inside[:, 0], inside[:, 1], **look)
+    axis.plot(*inside[0], "o", color=TEXT, markersize=8)
+    style = {"xytext": (8, 8), "textcoords": "offset points", "color": TEXT}
+    axis.annotate("start", inside[0], fontsize=9.5, **style)
+    axis.set_xlim(x[0], x[-1])
+    axis.set_ylim(y[0], y[-1])
+    axis.set_xlabel(names[0])
+    axis.set_ylabel(names[1])
+    return axis
+
+
+def shift(
+    before: np.ndarray,
+    after: np.ndarray,
+    named: dict[int, str],
+    title: str = "",
+) -> Axes:
+    """How each of many probabilities changes: a dot above the line has grown.
+
+    before and after (V). named: places to write a name at; the first is the bright one.
+    """
+    axis = card(8.0, 4.2, title, left=0.9, bottom=0.6)
+    before, after = np.maximum(before, 1e-30), np.maximum(after, 1e-30)
+    times = after / before
+    grown = times > 1
+    for part, colour in ((grown, KEY), (~grown, VALUE)):
+        look = {"color": colour, "marker": ".", "linestyle": "", "markersize": 2}
+        axis.plot(before[part], times[part], **look)
+    axis.axhline(1, color=TEXT, linewidth=1, linestyle=(0, (2, 3)))
+    for i, (place, name) in enumerate(named.items()):
+        spot = (before[place], times[place])
+        colour = TEXT if i else QUERY
+        axis.plot(*spot, "o" if i else "D", color=colour, markersize=4 if i else 7)
+        left = before[place] > 0.2  # no room for a name on the right
+        aside = (-7 if left else 7, 4 if times[place] > 1 else -12)
+        style = {"xytext": aside, "textcoords": "offset points"}
+        style |= {"ha": "right" if left else "left", "family": MONO, "fontsize": 9.5}
+        axis.annotate(plain(visible(name)), spot, color=colour, **style)
+    axis.set_xscale("log")
+    axis.set_yscale("log")
+    low, high = min(times.min(), 0.95), max(times.max(), 1.05)
+    axis.set_ylim(low * (low / high) ** 0.08, high * (high / low) ** 0.12)
+    low, high = axis.get_ylim()
+    fine, coarse = (0.8, 0.9, 1.1, 1.25), (0.2, 0.5, 2, 5)
+    powers = [10.0**n for n in range(-30, 31)]
+    marks = [
+        *powers,
+        *(coarse if high / low < 1e3 else ()),
+        *(fine if high / low < 4 else ()),
+    ]
+    ticks = [mark for mark in marks if low < mark < high]
+    axis.set_yticks(ticks, [f"× {tick:g}" for tick in ticks])
+    axis.minorticks_off()
+    axis.set_xlabel("probability before the step")
+    axis.set_ylabel("after the step")
+    return axis
+
+
+def tree(
+    words: Sequence[str | bytes],
+    probabilities: Sequence[float],
+    parents: Sequence[int | None],
+    title: str = "",
+    bright: Sequence[int] = (),
+) -> Axes:
+    """Continuations of a text, from left to right: a branch is as wide as it is likely.
+
+    For each word its probability after those before it, and its parent's place in the
+    list, None for a word right after the text; parents come first. At each end stands
+    the probability of the whole path. bright: the places of branches to point at.
+    """
+    whole, column = [], []  # a path's probability; how many words are before
+    for p, parent in zip(probabilities, parents, strict=True):
+        whole.append(p if parent is None else p * whole[parent])
+        column.append(0 if parent is None else column[parent] + 1)
+    ends = [i for i in range(len(words)) if i not in set(parents)]
+    line = _tree_lines(parents)
+    axis = blank(card(8.0, 0.7 + 0.225 * max(len(ends), 2), title, left=0.3))
+    across = 6.2 / (max(column, default=0) + 1)  # inches from word to word
+    room = int((across - 0.9) / 0.076)  # letters that fit
+    names = [shortened(visible(word), room) for word in words]
+    root = [y for y, parent in zip(line, parents) if parent is None] or [0.0]
+    middle = (root[0] + root[-1]) / 2
+    for i in sorted(range(len(words)), key=lambda i: i in bright):
+        parent = parents[i]
+        start = (0.06, middle)
+        if parent is not None:
+            right = across * column[parent] + 0.92 + 0.076 * len(names[parent]) + 0.42
+            start = (right, line[parent])
+        end = (across * column[i] + 0.86, line[i])
+        width = max(11 * whole[i] / (max(whole) or 1.0), 0.7)
+        _branch(axis, start, end, width, QUERY if i in bright else DIM)
+    for i, name in enumerate(names):
+        x, y = across * column[i] + 0.92, line[i]
+        colour = QUERY if i in bright else TEXT
+        style = {"family": MONO, "fontsize": 9, "va": "center", "zorder": 3}
+        style |= {"bbox": {"facecolor": GROUND, "edgecolor": "none", "pad": 1.5}}
+        axis.text(x, y, plain(name), color=colour, **style)
+        style = {"color": MUTED, "fontsize": 8, "va": "center", "zorder": 3}
+        axis.text(x + 0.076 * len(name) + 0.08, y, _chance(probabilities[i]), **style)
+        if i in ends:
+            style |= {"color": QUERY if i in bright else MUTED, "ha": "right"}
+            axis.text(7.5, y, f"= {_chance(whole[i], 4)}", **style)
+    axis.plot(0.06, middle, "o", color=TEXT, markersize=5)
+    axis.set_xlim(0, 7.5)
+    axis.set_ylim(len(ends) - 0.4, -0.6)
+    return axis
+
+
+def _tree_lines(parents: Sequence[int | None]) -> list[float]:
+    """The row of each branch: ends one below the other, others amid their children."""
+    rows, free = [0.0] * len(parents), iter(range(len(parents)))
+
+    def place(branch: int | None) -> float:
+        below = [place(i) for i, parent in enumerate(parents) if parent == branch]
+        row = (below[0] + below[-1]) / 2 if below else float(next(free))
+        if branch is not None:
+            rows[branch] = row
+        return row
+
+    place(None)
+    return rows
+
+
+def _branch(axis: Axes, start: tuple, end: tuple, width: float, colour: str) -> None:
+    """A soft line between two points, level at both ends."""
+    middle = (start[0] + end[0]) / 2
+    points = [start, (middle, start[1]), (middle, end[1]), end]
+    path = Path(points, [Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4])
+    look = {"fill": False, "edgecolor": colour, "linewidth": width}
+    axis.add_patch(PathPatch(path, capstyle="butt", **look))
+
+
+def _chance(p: float, digits: int = 2) -> str:
+    """A probability in few letters: 0.4091 → "0.41"; what would be 0 is "< 0.01"."""
+    least = 10.0**-digits
+    return f"{p:.{digits}f}" if p >= least / 2 or p == 0 else f"< {least:.{digits}f}"
+
+
+def dialled(
+    tokens: Sequence[str | bytes],
+    before: Sequence[float],
+    after: Sequence[float],
+    title: str = "",
+) -> Axes:
+    """Probabilities before and after a dial: outlines, and bars; a token cut off is dim.
+
+    after is 0 for a token that can't be drawn any more.
+    """
+    rows = len(tokens)
+    labels = [visible(token) for token in tokens]
+    left = 0.4 + 0.092 * max(map(len, labels))  # inches: a letter is 0.088 wide
+    axis = card(8.0, 0.95 + 0.27 * rows, title, left=min(left, 4.0), bottom=0.35)
+    places = np.arange(rows)
+    outline = {"facecolor": "none", "edgecolor": TEXT, "linewidth": 0.9}
+    axis.barh(places, after, color=KEY, height=0.62)
+    axis.barh(places, before, height=0.62, linestyle=(0, (2, 2)), **outline)
+    axis.set_yticks(
+        places, [plain(label) for label in labels], family=MONO, fontsize=10
+    )
+    most = max(*before, *after, 1e-6)
+    for place, label in enumerate(axis.get_yticklabels()):
+        kept = after[place] > 0
+        label.set_color(TEXT if kept else "#6B717A")
+        told = f" {after[place]:.3f}" if kept else " out"
+        end = max(before[place], after[place])
+        style = {"color": TEXT if kept else "#6B717A", "fontsize": 9.5, "va": "center"}
+        axis.annotate(told, (end, place), **style)
+    axis.set_xticks([])
+    axis.set_xlim(0, most * 1.12)
+    axis.set_ylim(rows - 0.4, -0.6)
+    told = "outline: what the model says · bar: what is drawn from"
+    style = {"color": MUTED, "fontsize": 9, "va": "bottom"}
+    axis.figure.text(0.2 / 8.0, 0.1 / (0.95 + 0.27 * rows), told, **style)
     return axis

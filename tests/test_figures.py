@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from matplotlib.patches import FancyArrowPatch
 
 from course_lib import figures
 
@@ -69,6 +70,37 @@ DRAWN = {
     "two who look": lambda: figures.attention_grid(["a", " b"], [[1, 0], [0.9, 0.1]]),
     "fifty who look": lambda: figures.attention_grid([" a"] * 50, np.eye(50), "t"),
     "nobody looks": lambda: figures.attention_grid([], [], "none"),
+    "calculation": lambda: figures.graph(
+        [("w", 2, 3), ("$x$", -1.5, None), ("×", -3, 1)], [(0, 2, 3), (1, 2, None)], "t"
+    ),
+    "used twice": lambda: figures.graph(
+        [("y", 3, 6), ("×", 9, 1)], [(0, 1, 3), (0, 1, 3)]
+    ),
+    "one number": lambda: figures.graph([("y", 3, None)], []),
+    "two kinds": lambda: figures.regions(
+        np.eye(3, 2), np.array([1, -1, 1]), np.outer([1, 0, -1], [1, 2]), (0, 1, 0, 2)
+    ),
+    "one kind": lambda: figures.regions(
+        np.eye(3, 2), np.ones(3), np.zeros((3, 3)), (0, 1, 0, 2), "t"
+    ),
+    "loss landscape": lambda: figures.landscape(
+        np.arange(3.0),
+        np.arange(4.0),
+        np.ones((4, 3)).cumsum(0),
+        np.array([[0, 1], [1e30, -1e300]]),
+        ("x", "y"),
+        "t",
+    ),
+    "a shift": lambda: figures.shift(
+        np.array([0.9, 0.1, 0.0]), np.array([0.5, 0.5, 0.0]), {1: " $a$"}, "t"
+    ),
+    "tree": lambda: figures.tree(
+        ODD[:6], [0.6, 0.4, 1.0, 0.5, 1e-9, 0], [None, None, 0, 1, 1, 1], "t", [0, 2]
+    ),
+    "one branch": lambda: figures.tree(["$x$"], [0.0], [None]),
+    "dialled": lambda: figures.dialled(
+        ODD, np.linspace(0.3, 0, len(ODD)), np.eye(len(ODD))[0], "t"
+    ),
     "patches": lambda: figures.patches(np.eye(8), 4, "t"),
     "chunks": lambda: figures.chunks(np.sin(np.arange(80.0)), 10, "t"),
 }
@@ -198,3 +230,44 @@ def luminance(colour: str) -> float:
 def test_colours_can_be_read_on_the_card(colour):
     contrast = (luminance(colour) + 0.05) / (luminance(figures.GROUND) + 0.05)
     assert contrast > 4.5
+
+
+def test_a_graph_has_its_wider_arrow_where_more_comes_back():
+    nodes = [("w", 2, 12), ("x", 3, 8), ("×", 6, 4)]
+    axis = figures.graph(nodes, [(0, 2, 12), (1, 2, -8)])
+    arrows = [p for p in axis.patches if isinstance(p, FancyArrowPatch)]
+    assert arrows[0].get_linewidth() > arrows[1].get_linewidth()
+    assert arrows[0].get_edgecolor() != arrows[1].get_edgecolor()  # above, below zero
+
+
+def test_a_graph_runs_from_left_to_right_and_no_box_lies_on_another():
+    arrows = [(0, 3, 1), (1, 3, 1), (3, 4, 1), (2, 4, 1), (4, 5, 1), (0, 5, 1)]
+    places = figures._spread_out(6, arrows)
+    assert all(places[a][0] < places[b][0] for a, b, _ in arrows)
+    assert len(set(places)) == len(places)
+
+
+def test_a_branch_is_as_wide_as_its_text_is_likely():
+    axis = figures.tree("abcd", [0.5, 0.25, 0.5, 0.5], [None, None, 0, 0])
+    widths = [branch.get_linewidth() for branch in axis.patches]
+    assert widths == pytest.approx([11, 5.5, 5.5, 5.5])
+    told = [text.get_text() for text in axis.texts]
+    assert told.count("= 0.2500") == 3  # the ends: b, ac and ad
+
+
+def test_ends_of_a_tree_have_a_row_each_and_others_are_amid_their_children():
+    assert figures._tree_lines([None, None, 0, 0, 1]) == [0.5, 2, 0, 1, 2]
+
+
+def test_what_a_dial_cuts_off_is_named_out():
+    axis = figures.dialled(["a", "b"], [0.6, 0.4], [1.0, 0.0])
+    told = [text.get_text() for text in axis.texts]
+    assert told == [" 1.000", " out"]
+    assert [bar.get_width() for bar in axis.patches] == [1.0, 0.0, 0.6, 0.4]
+
+
+def test_a_dot_above_the_line_has_grown():
+    axis = figures.shift(np.array([0.5, 0.5]), np.array([0.75, 0.25]), {0: "a"})
+    grown, shrunk = axis.lines[:2]
+    assert grown.get_ydata() == pytest.approx([1.5])
+    assert shrunk.get_ydata() == pytest.approx([0.5])
