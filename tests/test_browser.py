@@ -38,6 +38,8 @@ CELLS = {  # lesson → the cells that its widgets need, in the lesson's order
     "04_mlp": ["set-up", "load", "picture", "toy", "toy-picture"],
     "05_transformer": ["set-up", "load", "picture"],
     "06_counting_gpt3": ["set-up", "picture"],
+    "07_backprop": ["set-up", "drawing", "picture"],
+    "09_sampling": ["set-up", "load", "settings", "picture"],
 }
 CELLS["03_attention"] += ["drift-picture", "all-twelve", "bank-flat", "bank-drift"]
 WIDGETS = (  # lesson.cell: the cells that show a widget
@@ -50,6 +52,8 @@ WIDGETS = (  # lesson.cell: the cells that show a widget
     "04_mlp.toy-picture",
     "05_transformer.picture",
     "06_counting_gpt3.picture",
+    "07_backprop.picture",
+    "09_sampling.picture",
 )
 CONTROLS = "[role=slider], input[type=text], textarea"
 SETTINGS = {

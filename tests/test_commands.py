@@ -856,3 +856,9 @@ def test_the_real_llm_knows_the_capital_of_france(llm, talk, monkeypatch):
     monkeypatch.setattr(pretrained, "smollm2", lambda at: llm)
     said = talk("What is the capital of France?", "", words=["--temperature", "0"])
     assert "Paris" in said and "<|" not in said
+
+
+def test_lines_begin_after_line_ends():
+    encoding = tokenizer.Characters("ab\n")
+    ids = torch.tensor(encoding.encode("a\nbb\n\nab"))
+    assert commands.lines(ids, encoding).tolist() == [0, 2, 5, 6]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.benchmarks import RUNS, Failed
 
-NAMES = ("tokenizer", "pretrained")
+NAMES = ("tokenizer", "pretrained", "autograd", "training", "record", "writing")
 
 
 def processor() -> str:
@@ -60,9 +60,7 @@ def arguments() -> argparse.Namespace:
     """What the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
     parser.add_argument("name", nargs="*", help=f"{', '.join(NAMES)}; none: all")
-    about = (
-        "tokenizer: the textbook trainer on the whole text too (ten to twenty minutes)"
-    )
+    about = "longer: more rounds, whole texts, what each ingredient buys (an hour)"
     parser.add_argument("--full", action="store_true", help=about)
     return parser.parse_args()
 
