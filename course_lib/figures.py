@@ -228,7 +228,7 @@ def curves(
 
     below: a few lines of text under the picture, such as what a model writes.
     """
-    lines = textwrap.wrap(visible(below), 92)[:6]
+    lines = textwrap.wrap(visible(below).replace(visible(" "), " "), 92)[:6]
     room = 0.25 * len(lines) + 0.15 if lines else 0.0
     axis = card(8.0, 3.4 + room, title, left=0.8, bottom=0.6 + room)
     style = {"color": TEXT, "fontsize": 9, "family": MONO, "va": "bottom"}

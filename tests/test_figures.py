@@ -271,3 +271,14 @@ def test_a_dot_above_the_line_has_grown():
     grown, shrunk = axis.lines[:2]
     assert grown.get_ydata() == pytest.approx([1.5])
     assert shrunk.get_ydata() == pytest.approx([0.5])
+
+
+def test_text_below_curves_bears_what_a_model_babbles():
+    babble = "One\x1d day\n" + "".join(map(chr, range(32))) + " 🦊 " * 99
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        axis = figures.curves({"a": ([0, 1], [2, 1])}, "x", "y", below=babble)
+        assert figures.png(axis).startswith(b"\x89PNG")
+    assert axis.figure.texts and "day" in "".join(
+        t.get_text() for t in axis.figure.texts
+    )
