@@ -235,6 +235,8 @@ def test_no_draft_of_a_library_function_goes_untagged(path):
     for room in ROOMS[number]:
         source = inspect.getsource(import_module(f"course_lib.{room}"))
         names |= set(lessons.definitions(source))
+    # Its five lines are no draft of sampling.write, which lesson 09 earns.
+    names -= {"write"} if number == "00" else set()
     for cell in code_cells(lessons.read(path)):
         if {"in-package", "exercise"} & set(lessons.tags(cell)):
             continue
