@@ -17,6 +17,7 @@ from course_lib import (
     pretrained,
     sampling,
     sizing,
+    tiny_world,
     tokenizer,
     train,
 )
@@ -494,3 +495,20 @@ def test_tinyworlds_model_is_the_file_that_comes_with_the_course(tmp_path, monke
     again, encoding, _ = pretrained.tinyworld()
     assert torch.equal(again.embedding.weight, model.embedding.weight)
     assert encoding.decode(encoding.encode(TEXT)) == TEXT
+
+
+def test_the_model_that_comes_along_is_near_the_entropy_of_its_world():
+    model, encoding, known = pretrained.tinyworld()
+    total = floor = count = 0
+    for story in tiny_world.tiny_world(60, seed=7):  # it has read those of seed 0
+        ids = torch.tensor([encoding.encode(story.text)])
+        tokens = [encoding.decode([id]) for id in ids[0].tolist()]
+        with torch.no_grad():
+            logits = model(ids[:, :-1])[0]
+        total += float(
+            torch.nn.functional.cross_entropy(logits, ids[0, 1:]) * len(logits)
+        )
+        floor += sum(tiny_world.token_surprise(story, tokens)[1:])
+        count += len(logits)
+    assert known["kind"] == "gpt" and "seed 0" in known["text"]
+    assert floor / count - 0.02 < total / count < floor / count + 0.05
