@@ -73,11 +73,6 @@ class Team:
         distributed.all_reduce(told)
         return bool(told.item())
 
-    def wait(self) -> None:
-        """Go on when all processes are here."""
-        if self.count > 1:
-            distributed.barrier()
-
 
 def join(at: torch.device) -> tuple[Team, torch.device]:
     """Join the others that torchrun started; the team, and this process's own device.
