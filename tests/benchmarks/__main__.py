@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.benchmarks import RUNS, Failed
 
 NAMES = ("tokenizer", "pretrained", "autograd", "training", "record", "writing")
+NAMES += ("grading",)
 
 
 def processor() -> str:
