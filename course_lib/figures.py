@@ -25,6 +25,7 @@ DIM = "#3E6D8A"  # the key colour, for all but the first of several bars
 QUERY, KEY, VALUE = "#F0E442", "#56B4E9", "#D55E00"
 MLP, EXTRA = "#009E73", "#CC79A7"
 SERIES = (KEY, QUERY, EXTRA, MLP, VALUE)  # in this order, each with its own dash
+PARTS = ("#CFEBFB", KEY, "#3E6D8A", EMPTY)  # from good to none: ever darker
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)))
 SIGNED = "berlin_r"  # colour map for signed numbers, with symmetric limits
 DPI = 144
@@ -144,7 +145,8 @@ def token_strip(
     """Texts cut into boxed tokens, a row of lines for each text.
 
     strength (0 to 1, a number a token, for the first row or a list for each) sets how
-    brightly a box is filled; without it, neighbours differ in shade so that every boundary shows.
+    brightly a box is filled; without it, neighbours differ in shade so that every
+    boundary shows.
     """
     placed, line = [], 0
     marks, shades = [], strength if strength is not None else []
@@ -180,7 +182,8 @@ def token_strip(
 
 def _box(axis: Axes, x: float, y: float, width: float, order: int, shade) -> None:
     fill = ("#24455C", "#3A3F4A")[order % 2] if shade is None else _filled(shade)
-    axis.add_patch(Rectangle((x, y - 0.4), width, 0.8, color=fill, linewidth=0))
+    box = Rectangle((x, y - 0.4), width, 0.8, color=fill, linewidth=0)
+    axis.add_artist(box)  # add_patch would widen the limits to it, which takes longer
 
 
 def _filled(strength: float) -> tuple:
@@ -628,9 +631,8 @@ def lens_grid(
     for y in range(rows):
         for x in range(columns):
             fill = _filled(strength[y, x])
-            axis.add_patch(
-                Rectangle((x + 0.02, y + 0.06), 0.96, 0.88, color=fill, lw=0)
-            )
+            box = Rectangle((x + 0.02, y + 0.06), 0.96, 0.88, color=fill, lw=0)
+            axis.add_artist(box)  # add_patch takes longer, as in _box
             text = shortened(visible(words[y][x]), room)
             style = {"color": TEXT, "fontsize": 8.5, "family": MONO}
             axis.text(x + 0.5, y + 0.5, plain(text), ha="center", va="center", **style)
@@ -1045,10 +1047,10 @@ def dialled(
     most = max(*before, *after, 1e-6)
     for place, label in enumerate(axis.get_yticklabels()):
         kept = after[place] > 0
-        label.set_color(TEXT if kept else "#6B717A")
+        label.set_color(TEXT if kept else MUTED)
         told = f" {after[place]:.3f}" if kept else " out"
         end = max(before[place], after[place])
-        style = {"color": TEXT if kept else "#6B717A", "fontsize": 9.5, "va": "center"}
+        style = {"color": TEXT if kept else MUTED, "fontsize": 9.5, "va": "center"}
         axis.annotate(told, (end, place), **style)
     axis.set_xticks([])
     axis.set_xlim(0, most * 1.12)
@@ -1056,4 +1058,46 @@ def dialled(
     told = "outline: what the model says · bar: what is drawn from"
     style = {"color": MUTED, "fontsize": 9, "va": "bottom"}
     axis.figure.text(0.2 / 8.0, 0.1 / (0.95 + 0.27 * rows), told, **style)
+    return axis
+
+
+def outcomes(
+    counts: dict[str, Sequence[int]],
+    names: Sequence[str],
+    notes: Sequence[str],
+    title: str = "",
+) -> Axes:
+    """A bar for each row, cut into parts from left to right; a few words at its end.
+
+    Counts are whole numbers, one for each name; a part too narrow for its number goes
+    without. The parts differ in brightness and, in the legend, in order.
+    """
+    rows = len(counts)
+    axis = card(10.0, 1.15 + 0.42 * max(1, rows), title, left=2.0, bottom=0.15)
+    most = max([1, *(sum(parts) for parts in counts.values())])
+    for row, (parts, note) in enumerate(zip(counts.values(), notes, strict=True)):
+        start = 0
+        for part, colour in zip(parts, PARTS, strict=True):
+            axis.barh(row, part, 0.7, start, color=colour, edgecolor=GROUND)
+            if part > most / 40:
+                ink = GROUND if colour in PARTS[:2] else TEXT
+                place = {"ha": "center", "va": "center", "fontsize": 9}
+                axis.text(start + part / 2, row, f"{part}", color=ink, **place)
+            start += part
+        words = plain(drawable(shortened(note, 44), SANS))
+        axis.text(most * 1.02, row, words, color=MUTED, fontsize=9, va="center")
+    axis.set_yticks(range(rows), [plain(name) for name in counts])
+    axis.set_xticks([])
+    axis.set_xlim(0, most * 1.55)
+    axis.set_ylim(rows - 0.5, -1.1)
+    place = 0.0
+    for name, colour in zip(names, PARTS, strict=True):
+        axis.barh(-0.85, most * 0.02, 0.3, place, color=colour)
+        axis.text(
+            place + most * 0.028, -0.85, name, color=TEXT, fontsize=9, va="center"
+        )
+        place += most * (0.075 + 0.0175 * len(name))
+    axis.text(
+        most * 1.02, -0.85, "most frequent mistake", color=TEXT, fontsize=9, va="center"
+    )
     return axis

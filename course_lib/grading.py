@@ -462,6 +462,11 @@ def grade(order: Order) -> list[Result]:
     Ctrl-C loses at most the submissions that are being graded. Raises Problem where the
     folder or the private checks can't be used.
     """
+    if not hasattr(os, "fork"):
+        raise Problem(
+            "Grading makes copies of a process, which this system can't. Grade on Linux, "
+            "in WSL or in a container; or use nbgrader."
+        )
     found = submissions(order.folder)
     asked = classroom.assigned(order.lesson, order.seed, order.private)
     if not asked:
@@ -506,7 +511,10 @@ def lanes(order: Order, todo: dict[str, Path]) -> Iterator[Result]:
     count = min(order.lanes or os.cpu_count() or 1, len(todo)) or 1
     context = get_context("spawn")  # a fork of a process with threads can hang
     hidden = [str(ROOT / name) for name in HIDDEN]
-    hidden += [str(path.resolve()) for path in (order.folder, order.table.parent)]
+    folder = order.folder.resolve()
+    needed = (sys.prefix, sys.base_prefix, tempfile.gettempdir(), ROOT)
+    if not any(Path(one).resolve().is_relative_to(folder) for one in needed):
+        hidden.append(str(folder))  # from each other
     pool = ProcessPoolExecutor(count, context, start_lane)
     try:
         waiting = [

@@ -354,7 +354,9 @@ def outcome(status: int) -> int:
 
 
 def write(path: str, text: str) -> None:
-    Path(path).write_text(text)
+    """Tell the kernel something; some forbid it, and then less is given up."""
+    with contextlib.suppress(OSError):
+        Path(path).write_text(text)
 
 
 def shut(libc: ctypes.CDLL, hidden: list[str]) -> bool:

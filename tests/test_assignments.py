@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -16,6 +15,8 @@ import pytest
 from course_lib import assignments, classroom, figures, grading, lessons
 from course_lib.environment import ROOT, Problem
 from tests import submissions
+
+resource = pytest.importorskip("resource")  # not on Windows
 
 NBGRADER = "nbgrader==0.9.6"
 NAME = "06_counting_gpt3"

@@ -32,6 +32,12 @@ DRAWN = {
     "curves": lambda: figures.curves({"a": ([1, 2], [3, 4])}, "x", "y", "t", (3, "l")),
     "log curves": lambda: figures.curves({"a": ([1, 2], [3, 4])}, "x", "y", log=True),
     "named bars": lambda: figures.bars(["a", "b"], [1.0, 2.0], "t"),
+    "outcomes": lambda: figures.outcomes(
+        {"05.softmax": [7, 2, 1, 0], "$": [0, 0, 0, 0]},
+        list("abcd"),
+        ["x" * 90, ""],
+        "t",
+    ),
     "loop": figures.the_loop,
     "flow": lambda: figures.flow({"a": (0, 0, "x", "w", "")}, [], "t"),
     "map": lambda: figures.course_map("07"),

@@ -5,9 +5,27 @@ from functools import partial
 from pathlib import Path
 
 from course_lib import device, lessons, pretrained, sampling
+from course_lib.__main__ import parser
 from course_lib.environment import ROOT
+from tests import submissions
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+TEACHERS = (ROOT / "TEACHERS.md").read_text(encoding="utf-8")
+ROWS = {  # how the teacher's page calls the kinds of submissions
+    "right": "right",
+    "right, in unusual forms": "unusual",
+    "two right, one in part": "half",
+    "empty": "empty",
+    "cells renamed": "renamed",
+    "a check cell deleted": "unchecked",
+    "a loop without end": "loop",
+    "`os._exit`": "crash",
+    "memory without end": "memory",
+    "prints a forged result": "forged",
+    "replaces the functions": "patched",
+    "reads the answers": "reader",
+    "writes to stderr": "noisy",
+}
 
 
 def test_ci_runs_the_readmes_test_command_to_the_letter():
@@ -22,7 +40,7 @@ def test_picture_is_lesson_00s_own():
 
 
 def test_links_lead_somewhere():
-    for link in re.findall(r"\]\((?!https:)(.+?)\)", README):
+    for link in re.findall(r"\]\((?!https:)(.+?)\)", README + TEACHERS):
         assert (ROOT / link).exists(), link
 
 
@@ -53,3 +71,21 @@ def test_the_stories_are_the_models_own():
     quoted = re.findall(r"(?m)((?:^> .+\n)+)", README)
     stories = [" ".join(re.findall(r"(?m)^> (.+)$", one)) for one in quoted]
     assert len(stories) == 2 and set(stories) <= told
+
+
+def test_the_teachers_page_gives_the_grades_that_are_tested():
+    table = TEACHERS.partition("## Grades, stated and given")[2].partition("\n## ")[0]
+    rows = re.findall(r"(?m)^\| (.+?) \| \**(\d+)\**.*? \| \**(\d+)\**.*? \|$", table)
+    assert len(rows) == len(ROWS) == len(submissions.KINDS)
+    for text, ours, theirs in rows:
+        (kind,) = {ROWS[max((r for r in ROWS if text.startswith(r)), key=len)]}
+        assert submissions.OURS[kind] == int(ours), text
+        assert submissions.THEIRS[kind] == int(theirs), text
+
+
+def test_commands_on_the_pages_are_understood():
+    lines = re.findall(r"(?m)^python -m (course_lib .+)$", README + TEACHERS)
+    assert len(lines) > 12
+    for line in lines:
+        words = re.split(r"\s{2,}", line)[0].split()[1:]
+        assert parser().parse_args([w.strip("…") or "x" for w in words])
