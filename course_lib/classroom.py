@@ -11,16 +11,20 @@ import ctypes
 import importlib
 import inspect
 import io
+import os
+import runpy
 import secrets
 import textwrap
 import threading
 import traceback
 import types
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+
+from course_lib import strays
 
 SECONDS = 3  # a check that takes longer is stopped: most likely an endless loop
 
@@ -68,7 +72,7 @@ class Exercise:
     @property
     def name(self) -> str:
         """The name that the answer has in the lesson."""
-        return self.id.split(".")[1]
+        return self.id.split(".")[1].split("@")[0]
 
     @property
     def is_function(self) -> bool:
@@ -85,9 +89,31 @@ def exercises(lesson: str) -> tuple[Exercise, ...]:
     return module.EXERCISES
 
 
+def class_questions(lesson: str, seed: str) -> tuple[Exercise, ...]:
+    """The questions with numbers of a class's own; none without a seed."""
+    if not seed:
+        return ()
+    from course_lib.exercises.numbers import numbers
+
+    return numbers(lesson, seed)
+
+
+def assigned(lesson: str, seed: str = "", private: str = "") -> tuple[Exercise, ...]:
+    """All that a lesson asks of a class: exercises, questions, and private checks.
+
+    private is a Python file with CHECKS, a dict from an exercise's id to its Checks.
+    """
+    secret = runpy.run_path(private)["CHECKS"] if private else {}
+    every = exercises(lesson) + class_questions(lesson, seed)
+    return tuple(
+        replace(one, checks=one.checks + tuple(secret.get(one.id, ()))) for one in every
+    )
+
+
 def find(id: str) -> Exercise:
     """The exercise with this id; raises KeyError, naming those there are."""
-    known = exercises(id.split(".")[0])
+    lesson, _, rest = id.partition(".")
+    known = exercises(lesson) + class_questions(lesson, rest.partition("@")[2])
     for exercise in known:
         if exercise.id == id:
             return exercise
@@ -206,20 +232,26 @@ def results(
     seed = secrets.randbits(48) if seed is None else seed
     found, endless = [], None
     for i, check in enumerate(exercise.checks):
-        generator = torch.Generator().manual_seed(seed + i)
-        said = endless or run_check(check, answer, generator)
+        said = endless or run_check(check, answer, source_of_chance(seed + i))
         endless = said if said == ENDLESS else None  # one wait is enough
         found.append((check, said))
     return found
 
 
-ENDLESS = f"It ran for {SECONDS} seconds and was stopped. A loop that never ends?"
+def source_of_chance(seed: int | None = None) -> torch.Generator:
+    """What a check draws its inputs from: new ones each time, if no seed is given."""
+    return torch.Generator().manual_seed(secrets.randbits(48) if seed is None else seed)
 
 
-def run_check(check: Check, answer: Any, generator: torch.Generator) -> str | None:
+ENDLESS = "It ran for several seconds and was stopped. A loop that never ends?"
+
+
+def run_check(
+    check: Check, answer: Any, generator: torch.Generator, seconds: float = SECONDS
+) -> str | None:
     """Run one check: the mistake in words, or None. What the answer prints is dropped."""
     try:
-        with time_limit(SECONDS), contextlib.redirect_stdout(io.StringIO()):
+        with time_limit(seconds), silence():
             check.run(answer, generator)
     except Mistake as mistake:
         return str(mistake)
@@ -232,6 +264,14 @@ def run_check(check: Check, answer: Any, generator: torch.Generator) -> str | No
     return None
 
 
+@contextlib.contextmanager
+def silence():
+    """Drop what Python code prints, on either stream."""
+    nowhere = io.StringIO()
+    with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+        yield
+
+
 def _where(error: BaseException, answer: Any) -> str:
     """The error's first line, and the line of the learner's function that raised it."""
     try:
@@ -240,6 +280,7 @@ def _where(error: BaseException, answer: Any) -> str:
         text = "(an error that can't be printed)"
     if type(answer) is not types.FunctionType:
         return text
+    text = strays.sentence(error, answer.__code__) or text
     lines = [
         line - answer.__code__.co_firstlineno + 1
         for frame, line in traceback.walk_tb(error.__traceback__)
@@ -293,6 +334,25 @@ def time_limit(seconds: float):
         over.set()
         watcher.join()
         stop(thread, None)  # one that is still on its way no longer matters
+
+
+def points(id: str, answer: Any, private: str = "") -> int:
+    """How many points an answer gets: what nbgrader's cells end with. Prints nothing.
+
+    COURSE_PRIVATE_CHECKS names a file with further checks, as in `assigned`.
+    """
+    exercise = find(id)
+    private = private or os.environ.get("COURSE_PRIVATE_CHECKS", "")
+    seed = id.partition("@")[2]
+    for one in assigned(id[:2], seed, private):
+        exercise = one if one.id == id else exercise
+    started = is_started(exercise, answer) and answer is not exercise.reference
+    if not started or (exercise.is_function and not callable(answer)):
+        return 0
+    if borrows(exercise, answer):
+        return 0
+    found = results(exercise, answer)
+    return sum(check.points for check, said in found if said is None)
 
 
 def hint(id: str) -> None:

@@ -6,7 +6,7 @@ No other file names a kind of device. Built in lesson 00.
 import contextlib
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 # Threads that wait by spinning starve each other as soon as another program wants a
 # core: measured three times slower. It must be said before torch is loaded.
@@ -58,9 +58,23 @@ def named(wanted: str) -> torch.device:
 
 def precision(device: torch.device) -> torch.dtype:
     """The dtype to train in on `device`; float16 on CUDA cards without bfloat16."""
-    if device.type == "cuda" and not torch.cuda.is_bf16_supported():
-        return torch.float16
-    return PRECISION[device.type]
+    usual = PRECISION[device.type]
+    if device.type != "cuda" or usual == torch.float32:
+        return usual
+    # Older cards can imitate bfloat16, slowly; torch counts that unless told not to.
+    has_units = torch.cuda.is_bf16_supported(including_emulation=False)
+    return usual if has_units else torch.float16
+
+
+@contextlib.contextmanager
+def in_float32() -> Iterator[None]:
+    """While this lasts every device trains in float32, so that digits can be compared."""
+    usual = PRECISION.copy()
+    PRECISION.update(dict.fromkeys(PRECISION, torch.float32))
+    try:
+        yield
+    finally:
+        PRECISION.update(usual)
 
 
 def autocast(device: torch.device) -> contextlib.AbstractContextManager:
@@ -124,6 +138,13 @@ def where(model: Callable) -> torch.device:
         for weight in model.parameters():
             return weight.device
     return torch.device("cpu")
+
+
+def memory(device: torch.device) -> int:
+    """Bytes of a card's own memory; 0 for a device that shares the machine's."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    return 0
 
 
 def describe(device: torch.device) -> str:

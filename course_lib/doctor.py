@@ -11,6 +11,7 @@ from course_lib import environment
 OK, WARN, BAD = "✓", "!", "✗"
 MEMORY_GB = 2.0  # free memory that lessons need
 DISK_GB = 1.0  # free disk that the cache needs
+WRONG = "set COURSE_DEVICE=cpu, or update the card's driver"
 
 
 def say(mark: str, what: str, remedy: str = "") -> bool:
@@ -61,10 +62,32 @@ def computes() -> bool:
         return say(BAD, str(error), "unset COURSE_DEVICE")
     worst = device.self_test(chosen)
     what = f"{device.describe(chosen)}: worst difference from the CPU {worst:.1e}"
-    if worst <= device.TOLERANCE:
-        return say(OK, what)
-    remedy = "set COURSE_DEVICE=cpu, or update the card's driver"
-    return say(WARN, f"{what}, over {device.TOLERANCE:.0e}", remedy)
+    if worst > device.TOLERANCE:
+        return say(WARN, f"{what}, over {device.TOLERANCE:.0e}", WRONG)
+    return say(OK, what) and (chosen.type == "cpu" or compared(chosen))
+
+
+def compared(chosen) -> bool:
+    """Hold every part of the course that uses a device against the CPU, a line each."""
+    from course_lib import comparisons
+
+    fine = True
+    for one in comparisons.COMPARISONS:
+        try:
+            worst = comparisons.difference(one, chosen)
+        except (RuntimeError, TypeError) as error:  # a thing that the device can't do
+            fine &= say(WARN, f"{one.name}: {_first_line(error)}", WRONG)
+            continue
+        what = f"{one.name}: worst difference {worst:.1e}"
+        if worst <= one.tolerance:
+            fine &= say(OK, what)
+        else:
+            fine &= say(WARN, f"{what}, over {one.tolerance:.0e}", WRONG)
+    return fine
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split("\n")[0] or type(error).__name__
 
 
 def room() -> bool:

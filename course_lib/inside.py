@@ -74,12 +74,15 @@ def logit_lens(model: nn.Module, ids: list[int], position: int = -1) -> torch.Te
     """What the model would say next if it stopped after each layer: (L+1, V).
 
     The vector at `position` after each layer is unembedded as the last one is, and
-    softmax makes it probabilities. Raises ValueError if there is no such position.
-    (nostalgebraist 2020, "Interpreting GPT: the logit
-    lens". Early layers need not speak the unembedding's language.)
+    softmax makes it probabilities (nostalgebraist 2020, "Interpreting GPT: the logit
+    lens"). Early layers need not speak the unembedding's language. Raises ValueError if
+    there is no such position.
     """
     if not -len(ids) <= position < len(ids):
-        raise ValueError(f"There is no position {position} in {len(ids)} tokens.")
+        raise ValueError(
+            f"There is no position {position} in {len(ids)} tokens: give one from "
+            f"{-len(ids)} to {len(ids) - 1}."
+        )
     stream = residual_stream(model, ids)[:, position]  # (L+1, C)
     with torch.no_grad():
         return model.unembed(stream.to(device.where(model))).softmax(-1).cpu()

@@ -47,8 +47,8 @@ def weights_only(
 ) -> torch.Tensor:
     """What `plain` gives, by torch's kernel that reads eight bits and multiplies in bf16.
 
-    x and the sums are rounded to bf16, a part in 500; the scales stay exact. Raises ValueError if the
-    rows are no multiple of 32 long.
+    x and the sums are rounded to bf16, a part in 500; the scales stay exact. Raises
+    ValueError if the rows are no multiple of 32 long.
     """
     if x.shape[-1] % 32:  # the kernel doesn't check, and reads past the end
         raise ValueError(

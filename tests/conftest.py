@@ -5,9 +5,16 @@ import os
 import pytest
 import torch
 
-from course_lib import cache, pretrained
+from course_lib import cache, device, pretrained
 
 torch.set_num_threads(int(os.environ.get("COURSE_THREADS", "2")))
+
+
+def pytest_runtest_setup(item):
+    """Skip what is marked `gpu`, and say why, where the lessons would run on the CPU."""
+    if item.get_closest_marker("gpu") and device.best().type == "cpu":
+        asked = os.environ.get("COURSE_DEVICE")
+        pytest.skip(f"COURSE_DEVICE is {asked}" if asked else "no GPU on this machine")
 
 
 @pytest.fixture(scope="session")

@@ -195,5 +195,6 @@ def test_a_block_that_writes_into_its_input_is_seen_layer_by_layer():
 @pytest.mark.parametrize("position", [7, -8])
 @every_model
 def test_a_position_that_is_not_there_is_one_sentence(model, position):
-    with pytest.raises(ValueError, match=f"no position {position} in 7 tokens"):
+    words = f"no position {position} in 7 tokens: give one from -7 to 6."
+    with pytest.raises(ValueError, match=words):
         inside.logit_lens(model, IDS, position)
