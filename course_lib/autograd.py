@@ -571,5 +571,5 @@ def check_targets(logits: tuple[int, ...], targets: np.ndarray) -> None:
     if targets.min() < 0 or targets.max() >= logits[1]:
         raise ValueError(
             f"Targets run from 0 to {logits[1] - 1}; these go from {targets.min()} to "
-            f"{targets.max()}."
+            f"{targets.max()}: give logits a column for every token."
         )

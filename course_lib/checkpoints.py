@@ -14,6 +14,8 @@ import errno
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,24 +128,34 @@ def load(folder: Path) -> Checkpoint:
 
     Raises CheckpointError if there is none, or if it is damaged.
     """
-    found = steps(folder)
-    if not found:
-        raise CheckpointError(f"There is no checkpoint in {folder}: train there first.")
-    path = found[-1]
-    try:
+    with newest(folder) as path:
         weights, about = read(path / WEIGHTS)
         memory, _ = read(path / MEMORY)
         record = json.loads((path / RECORD).read_text(encoding="utf-8"))
         if not (isinstance(record, dict) and record):
             raise ValueError(f"{RECORD} is no record of a run")
-    except (OSError, ValueError) as error:
-        other = (
-            f"{found[-2].name} is used then" if len(found) > 1 else "start again then"
-        )
-        raise CheckpointError(
-            f"{path} is damaged ({error}): delete it; {other}."
-        ) from error
     return Checkpoint(weights, memory, record, about)
+
+
+def known(folder: Path) -> dict:
+    """What a run's weights are weights of; they are not read. Raises as `load` does."""
+    with newest(folder) as path, opened(path / WEIGHTS) as file:
+        return about_of(file)
+
+
+@contextmanager
+def newest(folder: Path) -> Iterator[Path]:
+    """The newest checkpoint of a run, to read; what goes wrong meanwhile is damage."""
+    found = steps(folder)
+    if not found:
+        raise CheckpointError(f"There is no checkpoint in {folder}: train there first.")
+    other = f"{found[-2].name} is used then" if len(found) > 1 else "start again then"
+    try:
+        yield found[-1]
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{found[-1]} is damaged ({error}): delete it; {other}."
+        ) from error
 
 
 def read(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
@@ -152,7 +164,14 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
     path: the file, a checkpoint's folder or a run's. Raises CheckpointError for a file
     that is missing, cut short or of another kind, such as a pickle.
     """
-    path = model_file(Path(path))
+    with opened(model_file(Path(path))) as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return tensors, about_of(file)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[safe_open]:
+    """A safetensors file to read from; raises CheckpointError for any other."""
     if path.suffix in (".pt", ".pth", ".bin", ".ckpt", ".pkl"):
         raise CheckpointError(
             f"{path.name} is a pickle, which can run any code when it is opened; "
@@ -160,14 +179,20 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
         )
     try:
         with safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {}).get("about", "{}"))
-            return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118
+            yield file
     except FileNotFoundError as error:
-        raise CheckpointError(f"There is no file {path}.") from error
+        raise CheckpointError(
+            f"There is no file {path}: give a run's folder, or a model.safetensors in it."
+        ) from error
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(
             f"{path} is cut short, or no safetensors file ({error})."
         ) from error
+
+
+def about_of(file: safe_open) -> dict:
+    """What was saved as `about` beside the tensors of an open file."""
+    return json.loads((file.metadata() or {}).get("about", "{}"))
 
 
 def model_file(path: Path) -> Path:

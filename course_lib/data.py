@@ -285,15 +285,10 @@ def batch(
     there is no room for a window.
     """
     check(ids, size, context)
-    room = len(ids) - context  # windows may begin before here
     if starts is None:
+        room = len(ids) - context  # windows begin before here
         return cut(ids, torch.randint(room, (size,), generator=generator), context)
-    starts = starts[(starts >= 0) & (starts < room)].cpu()
-    if not len(starts):
-        raise ValueError(
-            f"None of the starts leaves room for {context:,} ids and their targets: give "
-            "a longer text, other starts or a shorter context."
-        )
+    starts = with_room(ids, starts, context)
     drawn = torch.randint(len(starts), (size,), generator=generator)  # (B,)
     return cut(ids, starts[drawn], context)
 
@@ -319,6 +314,39 @@ def cut(
     return rows[:, :-1], rows[:, 1:]  # (B, T) each
 
 
+def with_room(ids: torch.Tensor, starts: torch.Tensor, context: int) -> torch.Tensor:
+    """Those of the starts that leave room for a window, on the CPU.
+
+    Raises ValueError if none does.
+    """
+    starts = starts[(starts >= 0) & (starts < len(ids) - context)].cpu()
+    if not len(starts):
+        raise ValueError(
+            f"None of the starts leaves room for {context:,} ids and their targets: give "
+            "a longer text, other starts or a shorter context."
+        )
+    return starts
+
+
+def disjoint(
+    ids: torch.Tensor, context: int, starts: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Where windows begin that share no target, in order: (windows,).
+
+    None: each where the one before it ends. starts: at the first of these that is not
+    before that end. Raises ValueError if not one window fits.
+    """
+    check(ids, 1, context)
+    if starts is None:
+        return torch.arange((len(ids) - 1) // context) * context
+    found, end = [], 0
+    for start in with_room(ids, starts, context).sort().values.tolist():
+        if start >= end:
+            found.append(start)
+            end = start + context
+    return torch.tensor(found)
+
+
 def windows(
     ids: torch.Tensor, size: int, context: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -329,12 +357,12 @@ def windows(
     of targets. Raises ValueError if not one window fits.
     """
     check(ids, size, context)
-    whole = (len(ids) - 1) // context
-    for starts in (torch.arange(whole) * context).split(size):
+    whole = disjoint(ids, context)
+    for starts in whole.split(size):
         yield cut(ids, starts, context)
     rest = (len(ids) - 1) % context
     if rest:
-        yield cut(ids, torch.tensor([whole * context]), rest)
+        yield cut(ids, whole[-1:] + context, rest)
 
 
 def check_vector(ids: torch.Tensor) -> None:

@@ -163,8 +163,9 @@ def orthogonal(matrices: torch.Tensor, rounds: int = 5) -> torch.Tensor:
     """Matrices (N, R, C) with the same directions and singular values near 1.
 
     Each round applies a polynomial to the singular values, whose three numbers Jordan et
-    al. (2024) chose so that all of (0, 1] moves towards 1 fast; it ends between 0.7 and
-    1.2. Products of matrices suit every device; a singular value decomposition doesn't.
+    al. (2024) chose so that all of (0, 1] moves towards 1 fast: what began above 0.002 is
+    between 0.68 and 1.21 after five. Products of matrices suit every device; a singular
+    value decomposition doesn't.
     """
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if tall else matrices

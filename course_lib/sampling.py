@@ -81,10 +81,8 @@ def log_probability(model: Callable, ids: list[int]) -> float:
     A product of so many small numbers would round to zero; a sum of logarithms can't.
     """
     with torch.no_grad():
-        logits = model(torch.tensor([ids], device=device.where(model)))[
-            0
-        ].cpu()  # (T, V)
-    log_p = torch.log_softmax(logits.float(), dim=-1)  # (T, V)
+        logits = model(torch.tensor([ids], device=device.where(model)))  # (1, T, V)
+    log_p = torch.log_softmax(logits[0].float(), dim=-1).cpu()  # (T, V)
     return sum(float(log_p[t - 1, ids[t]]) for t in range(1, len(ids)))
 
 

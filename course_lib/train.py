@@ -143,28 +143,42 @@ def batch_at(
 
 
 def some_windows(
-    ids: torch.Tensor, context: int, most: int | None
+    ids: torch.Tensor,
+    context: int,
+    most: int | None,
+    starts: torch.Tensor | None = None,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Windows of a text, a few at once: all, or no more than `most`, evenly spread."""
-    size, whole = max(1, AT_ONCE // context), (len(ids) - 1) // context
-    if most is None or whole <= most:
-        return data.windows(ids, size, context)
-    starts = torch.arange(most) * whole // most * context
-    return (data.cut(ids, few, context) for few in starts.split(size))
+    """Windows of a text that share no target, a few at once.
+
+    All of them, or no more than `most`, evenly spread. starts: where they may begin;
+    None: one after the other, up to the text's end.
+    """
+    size, places = max(1, AT_ONCE // context), data.disjoint(ids, context, starts)
+    if most is not None and most < len(places):
+        places = places[torch.arange(most) * len(places) // most]
+    elif starts is None:
+        return data.windows(ids, size, context)  # with the rest at the end
+    return (data.cut(ids, few, context) for few in places.split(size))
 
 
 @torch.no_grad()
 def evaluate(
-    model: nn.Module, ids: torch.Tensor, context: int, most: int | None = None
+    model: nn.Module,
+    ids: torch.Tensor,
+    context: int,
+    most: int | None = None,
+    starts: torch.Tensor | None = None,
 ) -> float:
     """The mean loss over a text, in nats per token, read in windows of `context` tokens.
 
-    most: read no more windows than that, spread over the text; None: all of them.
+    most: read no more windows than that, spread over the text; None: all of them. starts:
+    where windows may begin, as in training; None: one after the other. No token is
+    counted twice. Raises ValueError if not one window fits.
     """
     at, losses, counts = device.where(model), [], []
     was_training = model.training
     model.eval()
-    for inputs, targets in some_windows(ids, context, most):
+    for inputs, targets in some_windows(ids, context, most, starts):
         inputs, targets = device.send(inputs, at), device.send(targets, at)
         losses.append(next_token_loss(model, inputs, targets))
         counts.append(targets.numel())
@@ -232,10 +246,12 @@ class Run:
             f"the steps are too long: try {rates}."
         )
 
-    def look(self, forward: nn.Module, ids: torch.Tensor) -> None:
+    def look(
+        self, forward: nn.Module, ids: torch.Tensor, starts: torch.Tensor | None
+    ) -> None:
         """Measure the loss on the validation text: some of it on the way, all at the end."""
-        last = self.history.step == self.config.steps
-        loss = evaluate(forward, ids, self.config.context, None if last else LOOK)
+        most = None if self.history.step == self.config.steps else LOOK
+        loss = evaluate(forward, ids, self.config.context, most, starts)
         if not math.isfinite(loss):
             what = f"After step {self.history.step} the validation loss is {loss}"
             raise Stopped(self.lost(what))
@@ -297,21 +313,15 @@ def fingerprint(*texts: torch.Tensor) -> str:
     return hashlib.sha256(ids.long().cpu().numpy().tobytes()).hexdigest()[:16]
 
 
-def newest(folder: Path | None, resume: bool) -> Checkpoint | None:
-    """The checkpoint to go on from, if one was asked for.
-
-    Raises Stopped for a folder that holds a run which nobody asked to resume.
-    """
+def check_folder(folder: Path | None, resume: bool) -> None:
+    """Raise Stopped for a run there that nobody asked to resume, or for no folder."""
     if resume and folder is None:
         raise Stopped("There is nothing to resume without a folder: name the run's.")
-    if resume:
-        return checkpoints.load(folder)
-    if folder and checkpoints.steps(folder):
+    if folder and not resume and checkpoints.steps(folder):
         raise Stopped(
             f"{folder} holds a run ({checkpoints.steps(folder)[-1].name}): resume it, or "
             "choose another folder."
         )
-    return None
 
 
 # The loop ---------------------------------------------------------------------------
@@ -330,6 +340,7 @@ def train(
     about: dict | None = None,
     bar: bool = True,
     starts: torch.Tensor | None = None,
+    val_starts: torch.Tensor | None = None,
     shard: bool = False,
     compiled: bool = False,
 ) -> History:
@@ -338,25 +349,31 @@ def train(
     train_ids, val_ids: ids (N,) of two parts of a text. at: the device; None takes the
     best one here. folder: where a checkpoint goes every `config.every` steps; resume goes
     on from the last one. watch is called after each look at the validation text. about:
-    what a reader of the checkpoint must know, such as the model's shape. starts: where
-    windows may begin, such as the beginnings of stories, so that what is said at the end
-    can be learnt from what was said at the start; None: anywhere. shard spreads the
-    weights over torchrun's processes; compiled lets torch.compile work for a minute first.
-    Raises Stopped for a loss that is no number or a folder with another run in it,
-    ValueError for texts or numbers that don't fit, checkpoints.CheckpointError for a disk
-    that is full. Ctrl-C saves, then stops.
+    what a reader of the checkpoint must know, such as the model's shape. starts and
+    val_starts: where windows of either text may begin, such as the beginnings of stories,
+    so that what is said at the end can be learnt from what was said at the start; None:
+    anywhere. (With starts alone the validation loss is too high: such a model never
+    learns to begin in the middle.) shard spreads the weights over torchrun's processes;
+    compiled lets torch.compile work for a minute first. Raises Stopped for a loss that is
+    no number or a folder with another run in it, ValueError for texts or numbers that
+    don't fit, checkpoints.CheckpointError for a disk that is full. Ctrl-C saves, then
+    stops.
     """
     folder = Path(folder) if folder else None
     team, at = processes.join(torch.device(at) if at else device.best())
     config.share_out(team.count)
     shard = shard and team.count > 1
-    for ids in (train_ids, val_ids):
+    read = [train_ids, val_ids]
+    for ids, places in ((train_ids, starts), (val_ids, val_starts)):
         data.check(ids, config.batch, config.context)
-    places = [] if starts is None else [starts]
-    text, last = fingerprint(train_ids, val_ids, *places), newest(folder, resume)
+        if places is not None:
+            read.append(data.with_room(ids, places, config.context))
+    check_folder(folder, resume)
+    text, last = fingerprint(*read), checkpoints.load(folder) if resume else None
     if folder and team.first:
         checkpoints.prepare(folder, about or {})
     run = begin(model.to(at).train(), config, at, text, last, shard)
+    del last  # as large as the model and its optimiser
     forward = model if shard else processes.averaging(model, team)
     forward = torch.compile(forward) if compiled else forward
     losses, clock = [], time.perf_counter()
@@ -376,7 +393,7 @@ def train(
             run.history.seconds += time.perf_counter() - clock
             losses = []
             if looks:
-                run.look(forward, val_ids)
+                run.look(forward, val_ids, val_starts)
                 ticks.set_postfix(loss=f"{run.history.validation[-1][1]:.3f}")
             if folder:
                 checkpoint = run.checkpoint(text, about or {})

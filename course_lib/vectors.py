@@ -46,8 +46,14 @@ def cosine(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 def nearest(query: torch.Tensor, vectors: torch.Tensor, count: int) -> list[int]:
     """The rows of `vectors` (N, C) that point most like `query` (C), best first.
 
-    One product compares the query with all rows at once.
+    One product compares the query with all rows at once. Raises ValueError for more
+    rows than there are.
     """
+    if not 1 <= count <= len(vectors):
+        raise ValueError(
+            f"You ask for {count:,} of {len(vectors):,} rows: give a number from 1 to "
+            f"{len(vectors):,}."
+        )
     similarity = F.normalize(vectors, dim=-1) @ F.normalize(query, dim=-1)  # (N)
     return similarity.topk(count).indices.tolist()
 
@@ -153,11 +159,22 @@ def draw_pairs(
     """Draw `count` words and, for each, one of its neighbours: two (count) of ids.
 
     ids (T) is a text; a neighbour stands up to `window` places to the left or right.
+    Raises ValueError if no place has so many on both sides.
     """
+    check_length(ids, window)
     place = torch.randint(window, len(ids) - window, (count,), generator=generator)
     step = torch.randint(1, window + 1, (count,), generator=generator)
     side = 2 * torch.randint(2, (count,), generator=generator) - 1  # left or right
     return ids[place], ids[place + side * step]
+
+
+def check_length(ids: torch.Tensor, window: int) -> None:
+    """Raise ValueError if no word of a text has `window` words on both sides."""
+    if window < 1 or len(ids) <= 2 * window:
+        raise ValueError(
+            f"{len(ids):,} words are left of this text, and a window of {window} needs at "
+            f"least {2 * window + 1}: give a longer text, or another window, from 1 up."
+        )
 
 
 def skip_gram_loss(
@@ -188,6 +205,7 @@ def skip_gram(
 
     Frequent words are skipped now and then, and strangers are drawn by frequency to the
     power ¾ (Mikolov et al. 2013b, sections 2.2 and 2.3). About 7 ms a step on two cores.
+    Raises ValueError if too little of the text is left.
     """
     share = torch.bincount(ids, minlength=words) / len(ids)  # (words)
     keep = (1e-3 / share.clamp(min=1e-9)).sqrt()  # drop most of the most frequent

@@ -90,6 +90,12 @@ def test_a_model_file_says_what_it_is(folder, tmp_path):
     assert checkpoints.read(tmp_path / "silent.safetensors")[1] == {}
 
 
+def test_what_a_run_is_of_is_known_without_its_weights(folder, monkeypatch):
+    checkpoints.save(folder, 20, checkpoint(2.0))
+    monkeypatch.setattr(checkpoints, "read", None)  # nothing else reads tensors
+    assert checkpoints.known(folder) == {"layers": 2}
+
+
 def test_the_newest_is_read_and_the_last_two_are_kept(folder):
     for step in (20, 30, 100):
         checkpoints.save(folder, step, checkpoint(step))
@@ -311,8 +317,9 @@ def test_words_about_a_model_that_json_can_not_hold(tmp_path):
 
 def test_no_checkpoint(tmp_path):
     (tmp_path / "step-00000010.part").mkdir()
-    words = refused(checkpoints.load, tmp_path)
-    assert words == f"There is no checkpoint in {tmp_path}: train there first."
+    for call in (checkpoints.load, checkpoints.known):
+        words = refused(call, tmp_path)
+        assert words == f"There is no checkpoint in {tmp_path}: train there first."
     assert "There is no file" in refused(checkpoints.read, tmp_path / "x.safetensors")
     assert MODEL in refused(checkpoints.read, tmp_path)
 
@@ -329,6 +336,14 @@ def test_a_file_cut_short(folder, name, kept):
     assert words.endswith("delete it; step-00000010 is used then.")
     checkpoints.shutil.rmtree(folder / "step-00000020")
     assert same(checkpoints.load(folder).weights, checkpoint().weights)
+
+
+@pytest.mark.parametrize("kept", [0, 0.02, 0.5, 0.98])
+def test_weights_cut_short_are_known_by_their_length(folder, kept):
+    checkpoints.save(folder, 20, checkpoint(2.0, 100))
+    path = folder / "step-00000020" / MODEL
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
+    assert refused(checkpoints.known, folder) == refused(checkpoints.load, folder)
 
 
 @pytest.mark.parametrize("name", [MODEL, OTHER, RUN])

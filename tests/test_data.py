@@ -274,6 +274,29 @@ def test_windows_cover_each_target_once(length, size, context):
     assert len(shapes) - len(whole) <= 1
 
 
+@given(st.lists(st.integers(-5, 130)), st.integers(1, 40))
+@settings(max_examples=300, deadline=None)
+def test_windows_from_starts_share_no_target_and_leave_no_room(starts, context):
+    ids, allowed = IDS, sorted({s for s in starts if 0 <= s < len(IDS) - context})
+    given = torch.tensor(starts, dtype=torch.int64)
+    if not allowed:
+        with pytest.raises(ValueError, match="None of the starts leaves room for"):
+            data.disjoint(ids, context, given)
+        return
+    found = data.disjoint(ids, context, given).tolist()
+    assert set(found) <= set(allowed) and found[0] == allowed[0]
+    for start, after in zip(found, [*found[1:], None]):
+        free = [s for s in allowed if s >= start + context]
+        assert after == (free[0] if free else None)
+
+
+@pytest.mark.parametrize("context", [1, 10, 33, 99])
+def test_windows_from_anywhere_stand_side_by_side(context):
+    wanted = [int(x[0, 0]) for x, _ in data.windows(IDS, 1, context)]
+    whole = data.disjoint(IDS, context).tolist()
+    assert whole == wanted[: len(whole)] == list(range(0, 99 - context + 1, context))
+
+
 def test_the_weighted_mean_over_windows_is_that_over_the_text():
     ids = torch.randint(50, (101,), generator=generator(0))
     score = torch.rand(50, generator=generator(1), dtype=torch.float64)  # of a target

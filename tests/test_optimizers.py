@@ -302,6 +302,14 @@ def polynomial(values: torch.Tensor) -> torch.Tensor:
     return values
 
 
+def test_five_rounds_end_where_the_docstring_says():
+    values = torch.logspace(math.log10(0.002), -1e-4, 500).double()
+    longest = (1 - values**2).sqrt()  # beside each another, so that both have norm 1
+    both = torch.stack([values, longest], 1).diag_embed()  # (500, 2, 2)
+    after = orthogonal(both).diagonal(dim1=-2, dim2=-1)[:, 0]
+    assert 0.68 < after.min() < 0.7 < 1.19 < after.max() < 1.21
+
+
 @pytest.mark.parametrize("shape", [(2, 12, 12), (2, 6, 24), (2, 24, 6)])
 def test_muon_steps_as_singular_values_say(shape):
     weights = nn.Parameter(noise(*shape).double())

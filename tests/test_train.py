@@ -148,6 +148,13 @@ def test_targets_are_the_inputs_shifted_by_one():
     assert bool(((targets[:, -1] - inputs[:, -1]) % 40 <= 3).all())  # the text's rule
 
 
+def test_windows_begin_where_they_may():
+    starts = torch.tensor([0, 7, 30])
+    inputs, _ = train.batch_at(TRAIN_IDS, 5, SHORT, starts)
+    allowed = [TRAIN_IDS[start : start + SHORT.context].tolist() for start in starts]
+    assert all(row in allowed for row in inputs.tolist())
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("length", [17, 100, 113])
 def test_evaluate_scores_every_target_once(length, monkeypatch):
@@ -186,6 +193,35 @@ def test_a_quick_look_reads_a_few_windows_spread_over_the_text(most):
     steps = [b - a for a, b in zip(starts, starts[1:])]
     assert not steps or max(steps) - min(steps) <= 16  # evenly
     assert starts[-1] + 2 * 300 / most >= 288  # to the end
+
+
+# Windows of 16 from here: 7 and 40 overlap the ones before them, 299 leaves no room.
+PLACES = torch.tensor([7, 0, 30, 280, 40, 95, 150, 299])
+
+
+@torch.no_grad()
+def test_evaluate_from_starts_scores_windows_that_begin_there():
+    model, losses = new().double(), []
+    for start in (0, 30, 95, 150, 280):
+        row = VAL_IDS[start : start + 17]
+        log_p = model(row[None, :-1])[0].log_softmax(-1)
+        losses += [-log_p[t, row[t + 1]].item() for t in range(16)]
+    assert train.evaluate(model, VAL_IDS, 16, starts=PLACES) == pytest.approx(
+        sum(losses) / len(losses), 1e-6
+    )
+    assert train.evaluate(model, VAL_IDS, 16) != pytest.approx(
+        sum(losses) / len(losses), 1e-6
+    )
+
+
+@pytest.mark.parametrize("most", [1, 2, 4, 5, 6, None])
+def test_a_quick_look_from_starts_reads_some_of_them(most):
+    witness = Witness()
+    train.evaluate(witness, torch.arange(300), 16, most, PLACES)
+    begun, every = [row[0] for row in witness.seen], [0, 30, 95, 150, 280]
+    assert begun == sorted(set(begun)) and set(begun) <= set(every)
+    assert len(begun) == min(most or 5, 5)
+    assert most != 2 or begun == [0, 95]  # spread
 
 
 def test_a_look_reads_few_tokens_at_once():
@@ -305,6 +341,21 @@ def test_the_last_look_reads_all_of_the_text(monkeypatch):
     history = go(model, watch=watch)
     assert [loss for _, loss in history.validation] == [*some[:-1], whole[-1]]
     assert len(set(some + whole)) == 8
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_a_run_reads_either_text_from_its_own_starts(monkeypatch, both):
+    monkeypatch.setattr(train, "LOOK", 2)
+    model, some, whole = new(), [], []
+    starts, here = torch.tensor([0, 7, 30, 900]), PLACES if both else None
+
+    def watch(history):
+        some.append(train.evaluate(model, VAL_IDS, 16, 2, here))
+        whole.append(train.evaluate(model, VAL_IDS, 16, starts=here))
+
+    history = go(model, watch=watch, starts=starts, val_starts=here)
+    assert [loss for _, loss in history.validation] == [*some[:-1], whole[-1]]
+    assert history.losses == go(new(), starts=starts).losses != go(new()).losses
 
 
 def test_a_last_look_comes_even_if_it_is_not_due():
@@ -550,6 +601,25 @@ def test_a_run_on_another_text_is_not_resumed(tmp_path, which):
     assert words == "The checkpoint's run reads another text: give the same one."
 
 
+@pytest.mark.parametrize("which", ["starts", "val_starts"])
+def test_a_run_from_other_starts_is_not_resumed(tmp_path, which):
+    given = {"starts": torch.tensor([0, 7, 30]), "val_starts": PLACES}
+    history = go(new(), SHORT, tmp_path, **given)
+    assert go(new(), SHORT, tmp_path, resume=True, **given) == history
+    for other in (given[which] + 1, None):
+        changed = given | {which: other}
+        words = refused(Stopped, go, new(), SHORT, tmp_path, resume=True, **changed)
+        assert words == "The checkpoint's run reads another text: give the same one."
+
+
+@pytest.mark.parametrize("which", ["starts", "val_starts"])
+def test_starts_without_room_are_told_before_training(tmp_path, which):
+    model, late = new(), {which: torch.tensor([-1, 5_000])}
+    words = refused(ValueError, go, model, SHORT, tmp_path / "run", **late)
+    assert words.startswith("None of the starts leaves room for 16 ids and their")
+    assert same_weights(model, new()) and not (tmp_path / "run").exists()
+
+
 def test_where_a_text_ends_belongs_to_it():
     a = train.fingerprint(TRAIN_IDS[:50], TRAIN_IDS[50:90])
     assert a != train.fingerprint(TRAIN_IDS[:60], TRAIN_IDS[60:90])
@@ -716,15 +786,3 @@ def test_nothing_waits_for_the_gpu_between_two_looks(make):
             step(number)
     finally:
         torch.cuda.set_sync_debug_mode("default")
-
-
-def test_windows_begin_where_they_may():
-    starts = torch.tensor([0, 7, 30])
-    inputs, _ = train.batch_at(TRAIN_IDS, 5, SHORT, starts)
-    allowed = [TRAIN_IDS[start : start + SHORT.context].tolist() for start in starts]
-    assert all(row in allowed for row in inputs.tolist())
-    losses = [
-        train.train(new(), TRAIN_IDS, VAL_IDS, SHORT, "cpu", bar=False, starts=places)
-        for places in (None, starts)
-    ]
-    assert losses[0].losses != losses[1].losses

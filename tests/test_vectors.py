@@ -62,6 +62,14 @@ def test_nearest_against_a_loop(count):
     assert vectors.nearest(100 * query, table, count) == wanted
 
 
+@pytest.mark.parametrize("count", [-1, 0, 31, 1_000])
+def test_more_rows_than_there_are_is_one_sentence(count):
+    words = f"You ask for {count:,} of 30 rows: give a number from 1 to 30."
+    with pytest.raises(ValueError) as caught:
+        vectors.nearest(noise(6), noise(30, 6), count)
+    assert str(caught.value) == words
+
+
 def test_direction_is_the_mean_step():
     table, pairs = noise(8, 3), [(0, 5), (2, 1), (7, 7)]
     steps = [table[b] - table[a] for a, b in pairs]
@@ -324,6 +332,24 @@ def test_pairs_stand_within_the_window_and_never_at_one_place(window):
     share = 5_000 / (2 * window)
     for step in set(steps):  # each as likely as the others
         assert abs(steps.count(step) - share) < 5 * math.sqrt(share)
+
+
+@pytest.mark.parametrize(
+    ("length", "window"), [(0, 1), (1, 1), (2, 1), (8, 4), (9, 5), (9, 0), (9, -2)]
+)
+def test_a_text_too_short_for_a_pair_is_one_sentence(length, window):
+    places, chance = torch.arange(length), generator(0)
+    wanted = rf"{length} words .* window of {window} needs at least .*, from 1 up\.$"
+    with pytest.raises(ValueError, match=wanted):
+        vectors.draw_pairs(places, window, 5, chance)
+    with pytest.raises(ValueError, match="give a longer text"):
+        vectors.skip_gram(places, 9, chance, window=window, steps=1, bar=False)
+
+
+def test_the_shortest_text_has_one_word_with_neighbours():
+    word, neighbour = vectors.draw_pairs(torch.arange(9), 4, 200, generator(0))
+    assert set(word.tolist()) == {4}
+    assert set(neighbour.tolist()) == {0, 1, 2, 3, 5, 6, 7, 8}
 
 
 def test_pairs_are_ids_of_the_text():
