@@ -31,9 +31,15 @@ def some_probabilities(generator: torch.Generator) -> torch.Tensor:
 def draws_follow_probabilities(sample, generator):
     p = some_probabilities(generator)
     first = sample(p.clone(), generator)
-    want_type(first, int, "sample(probabilities, generator)")
+    if first is not None:
+        want_type(first, int, "sample(probabilities, generator)")
     drawn = Counter(sample(p.clone(), generator) for _ in range(DRAWS))
     shares = torch.tensor([drawn[i] / DRAWS for i in range(SIZE)])
+    if drawn[None]:
+        raise Mistake(
+            f"{drawn[None]} of {DRAWS} draws gave None: the function reached its end "
+            "without a return. Every random number should pick some token."
+        )
     stray = sorted(set(drawn) - set(range(SIZE)))
     if stray:
         raise Mistake(
@@ -121,6 +127,13 @@ def wrong_one_too_far(probabilities, generator):
     return int((ends < point).sum()) + 1
 
 
+def wrong_single_probability(probabilities, generator):
+    point = torch.rand(1, generator=generator)
+    for i, p in enumerate(probabilities):
+        if p > point:  # one probability, not their sum so far
+            return i
+
+
 def wrong_tensor(probabilities, generator):
     return torch.multinomial(probabilities, 1, generator=generator)
 
@@ -130,9 +143,10 @@ SAMPLE = Exercise(
     title="draw a token",
     minutes=10,
     rule=(
-        "Draw one id at random, each as often as its probability says. Take every random "
-        "number from `generator` (`torch.rand(1, generator=generator)` gives one between "
-        "0 and 1), so that the same seed draws the same ids. Return an `int`. "
+        "Draw one id at random, each as often as its probability says. `generator` is a "
+        "source of chance: started from the same number, its *seed*, it gives the same "
+        "numbers again. Take every random number from it (`torch.rand(1, "
+        "generator=generator)` gives one between 0 and 1). Return an `int`. "
         "`torch.multinomial` would do it in one line; try with the ruler first."
     ),
     reference=sampling.sample,
@@ -168,6 +182,7 @@ SAMPLE = Exercise(
         ),
         Wrong("place in the sorted list", wrong_sorted_place, "sorting loses ids"),
         Wrong("one too far", wrong_one_too_far, "off by one"),
+        Wrong("no sum", wrong_single_probability, "draws gave None"),
         Wrong("a tensor", wrong_tensor, "is a Tensor; it should be an int"),
     ),
 )
@@ -196,10 +211,19 @@ def counts_distinct_runs(distinct, generator):
             raise Mistake("It counts single tokens; count runs of n tokens.")
         if math.isclose(value, len(set(apart)) / len(apart)):
             raise Mistake("The runs overlap: one starts at every token, not every n.")
+        once = [run for run in runs if runs.count(run) == 1]
+        if math.isclose(value, len(once) / len(runs)):
+            raise Mistake(
+                "It counts only the runs that come once. A run that comes twice is one "
+                "different run too."
+            )
         if math.isclose(value, len(different) / 30):
             raise Mistake(
                 "Divide by the number of runs, which is not the number of ids."
             )
+        short = [tuple(run) for run in runs[:-1]]
+        if math.isclose(value, len(set(short)) / len(short)):
+            raise Mistake("The last run is missing: it starts at len(ids) - n.")
         want_close(value, len(different) / len(runs), f"distinct({ids}, {n})")
 
 
@@ -229,6 +253,16 @@ def wrong_apart(ids, n=3):
     return len(set(runs)) / len(runs)
 
 
+def wrong_once(ids, n=3):
+    runs = [tuple(ids[i : i + n]) for i in range(len(ids) - n + 1)]
+    return sum(runs.count(run) == 1 for run in runs) / len(runs) if runs else 1.0
+
+
+def wrong_last_missing(ids, n=3):
+    runs = [tuple(ids[i : i + n]) for i in range(len(ids) - n)]
+    return len(set(runs)) / len(runs) if runs else 1.0
+
+
 def wrong_divisor(ids, n=3):
     runs = {tuple(ids[i : i + n]) for i in range(len(ids) - n + 1)}
     return len(runs) / len(ids)
@@ -249,9 +283,10 @@ DISTINCT = Exercise(
     title="measure repetition",
     minutes=8,
     rule=(
-        "What share of all runs of `n` tokens are different from each other? "
-        "`[5, 6, 5, 6]` has three runs of two, (5, 6), (6, 5), (5, 6), and two are "
-        "different: 2/3. Return a `float`; a text too short for a run counts as 1.0."
+        "A run is `n` tokens in a row. Divide the number of different runs by the number "
+        "of all runs. `[5, 6, 5, 6]` has three runs of two, (5, 6), (6, 5), (5, 6), and "
+        "two of them are different: 2/3. Return a `float`; a text too short for a run "
+        "counts as 1.0."
     ),
     reference=sampling.distinct,
     checks=(
@@ -280,6 +315,8 @@ DISTINCT = Exercise(
     wrong=(
         Wrong("single tokens", wrong_single, "count runs of n tokens"),
         Wrong("runs that do not overlap", wrong_apart, "The runs overlap"),
+        Wrong("runs that come once", wrong_once, "only the runs that come once"),
+        Wrong("the last run is missing", wrong_last_missing, "The last run is missing"),
         Wrong("the wrong divisor", wrong_divisor, "Divide by the number of runs"),
         Wrong("no short texts", wrong_short, "shorter than n"),
         Wrong("the share that repeats", wrong_repeated, "it should be"),
@@ -425,7 +462,8 @@ LOG_PROBABILITY = Exercise(
             name="sums log probabilities",
             points=2,
             proves="adds log p of each token given those before it",
-            hint="Token `ids[t]` is predicted by row `t - 1`.",
+            hint="Token `ids[t]` is predicted by row `t - 1`. With the text in front, "
+            "`log_p[0, t - 1, ids[t]]` is its log p.",
             run=sums_log_probabilities,
         ),
         Check(

@@ -39,7 +39,7 @@ def glues_every_pair(merge_, generator):
     wanted = merge(list(parts), (b"a", b"b"))
     value = merge_(list(parts), (b"a", b"b"))
     want_type(value, list, "merge(parts, pair)")
-    if value and type(value[0]) is not bytes:
+    if any(type(part) is not bytes for part in value):
         raise Mistake("The parts are bytes before and after; glue with left + right.")
     if b"".join(value) != b"".join(parts):
         raise Mistake(
@@ -132,6 +132,11 @@ def wrong_joined(parts, pair):
     return merged
 
 
+def wrong_pair_itself(parts, pair):
+    merged = merge(parts, pair)
+    return [pair if part == pair[0] + pair[1] else part for part in merged]
+
+
 def wrong_text(parts, pair):
     return [part.decode() for part in merge(parts, pair)]
 
@@ -177,6 +182,7 @@ MERGE = Exercise(
         Wrong("keeps the right half", wrong_keeps_right, "The bytes changed"),
         Wrong("list against tuple", wrong_nothing, "Nothing was glued"),
         Wrong("joined bytes", wrong_joined, "Compare both parts"),
+        Wrong("the pair itself", wrong_pair_itself, "The parts are bytes"),
         Wrong("text for bytes", wrong_text, "The parts are bytes"),
     ),
 )
@@ -231,7 +237,10 @@ def merges_until_done(encode, generator):
     ranks = {**BYTES, b"aa": 256, b"aaaa": 257, b"aaaaaaaa": 258}
     value = encode(b"a" * 8, dict(ranks))
     if value in ([256] + [97] * 6, [256] * 4):
-        raise Mistake("It stops after one round: merge until no pair is in ranks.")
+        raise Mistake(
+            "It stops after one round: merge until no pair is in ranks. (A pair that is not "
+            "in ranks must lose against every one that is.)"
+        )
     want_equal(value, [258], "encode_chunk of eight a")
     want_equal(encode(b"", dict(ranks)), [], "encode_chunk(b'')")
 
@@ -355,9 +364,15 @@ def as_tokens(ranks: dict[bytes, int]) -> dict[int, bytes]:
 
 def round_trip(decode_, generator):
     tokens = as_tokens(BYTES)
-    for text in ("hello", some_text(generator), some_text(generator)):
+    for text in ("hello", some_text(generator), "é 😀"):
         ids = list(text.encode())
-        value = decode_(list(ids), dict(tokens))
+        try:
+            value = decode_(list(ids), dict(tokens))
+        except UnicodeDecodeError:
+            raise Mistake(
+                f"{text!r} could not be read. A character may be spread over several "
+                "tokens, and half of it is no text: join all the bytes, then decode once."
+            ) from None
         want_type(value, str, "decode(ids, tokens)")
         if value == text:
             continue
@@ -414,6 +429,10 @@ def unknown_ids_raise(decode_, generator):
 
 def wrong_each_alone(ids, tokens):
     return "".join(tokens[id].decode("utf-8", errors="replace") for id in ids)
+
+
+def wrong_each_alone_and_strict(ids, tokens):
+    return "".join(tokens[id].decode("utf-8") for id in ids)
 
 
 def wrong_ignore(ids, tokens):
@@ -479,6 +498,11 @@ DECODE = Exercise(
     ),
     wrong=(
         Wrong("each token alone", wrong_each_alone, "join all the bytes first"),
+        Wrong(
+            "each token alone, errors raised",
+            wrong_each_alone_and_strict,
+            "join all the",
+        ),
         Wrong("errors ignored", wrong_ignore, "has vanished"),
         Wrong("errors raised", wrong_strict, 'errors="replace"'),
         Wrong("latin-1", wrong_latin, "The bytes are UTF-8"),
@@ -493,7 +517,15 @@ DECODE = Exercise(
 
 def keeps_words_apart(encode, generator):
     ranks = {**BYTES, b"b ": 256, b" a": 257, b"ab": 258}
-    value = encode("ab ab", dict(ranks))
+    try:
+        value = encode("ab ab", dict(ranks))
+    except TypeError as error:
+        if "'str' object" not in str(error):
+            raise
+        raise Mistake(
+            f"It stopped with {error}. A chunk is text, and encode_chunk wants bytes: "
+            "to_bytes(chunk)."
+        ) from None
     want_type(value, list, "encode(text, ranks)")
     if value and type(value[0]) is list:
         raise Mistake("It is a list of lists; put all ids into one list, with +=.")
@@ -563,6 +595,10 @@ def wrong_not_bytes(text, ranks, pattern=None):
     return ids
 
 
+def wrong_chunks_of_text(text, ranks, pattern=None):
+    return [id for chunk in tokenizer.split(text) for id in encode_chunk(chunk, ranks)]
+
+
 def wrong_no_merging(text, ranks, pattern=None):
     return list(text.encode())
 
@@ -606,6 +642,7 @@ ENCODE = Exercise(
         Wrong("its own pattern", wrong_own_pattern, "ignores its third argument"),
         Wrong("a list of lists", wrong_nested, "list of lists"),
         Wrong("letters for bytes", wrong_not_bytes, "its keys are bytes"),
+        Wrong("chunks of text", wrong_chunks_of_text, "A chunk is text"),
         Wrong("no merging", wrong_no_merging, "should"),
     ),
 )

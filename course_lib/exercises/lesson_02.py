@@ -323,6 +323,11 @@ def a_batch_of_pairs(cosine, generator):
     try:
         value = cosine(a.clone(), b.clone())
     except RuntimeError as error:
+        if "Boolean value" in str(error):
+            raise Mistake(
+                "It takes one pair, but not a batch: an if can't ask about four lengths at "
+                "once. Keep every length above 0 with clamp, and no if is needed."
+            ) from None
         raise Mistake(
             f"It takes one pair, but not a batch ({error}). a @ b is a dot product for two "
             "single vectors only; (a * b).sum(-1) is one for each pair."
@@ -426,6 +431,11 @@ def wrong_nan(a, b):
     return (a * b).sum(-1) / (a.norm(dim=-1) * b.norm(dim=-1))
 
 
+def wrong_if(a, b):
+    lengths = a.norm(dim=-1) * b.norm(dim=-1)
+    return torch.tensor(0.0) if lengths == 0 else (a * b).sum(-1) / lengths
+
+
 COSINE = Exercise(
     id="02.cosine",
     title="do they point the same way?",
@@ -434,7 +444,8 @@ COSINE = Exercise(
         "Divide the dot product of two vectors by both of their lengths. `a` and `b` have "
         "the same shape: one pair, (C) and (C), or a batch of pairs, (B, C) and (B, C), "
         "row i with row i. Return a tensor of decimals, never a plain number: of shape () "
-        "for one pair, (B) for a batch. Where a vector is all zeros, give 0.0, not NaN."
+        "for one pair, (B) for a batch. Where a vector is all zeros, give 0.0, not NaN "
+        "(“not a number”, what 0 / 0 gives)."
     ),
     reference=room.cosine,
     checks=(
@@ -461,6 +472,7 @@ COSINE = Exercise(
         ),
     ),
     wrong=(
+        Wrong("an if", wrong_if, "an if can't ask"),
         Wrong("the dot product", wrong_dot, "That is the dot product"),
         Wrong("squared lengths", wrong_squared, "by the squared lengths"),
         Wrong("one length", wrong_one_length, "one length only"),
@@ -864,7 +876,7 @@ DIRECTION = Exercise(
         "`vectors` (N, C) has a row for each word, and `pairs` is a list of "
         "`(first, second)`, both row numbers: cat and cats, car and cars. Return the mean "
         "over all pairs of the step from first to second, the second's row minus the "
-        "first's: a tensor (C), as long as it comes out. There is at least one pair; a "
+        "first's: a tensor (C), not brought to length one. There is at least one pair; a "
         "word may stand in several, and each pair counts."
     ),
     reference=room.direction,
@@ -873,7 +885,8 @@ DIRECTION = Exercise(
             name="the mean over pairs",
             points=1,
             proves="takes the mean over all pairs, channel by channel",
-            hint="Put the steps in a tensor (pairs, C). Which dimension should go?",
+            hint="Put the steps in a tensor (pairs, C): `torch.stack([…])` makes one tensor of "
+            "several. Which dimension should go?",
             run=averages_over_pairs,
         ),
         Check(

@@ -526,7 +526,9 @@ WEIGHTS = Exercise(
         "`scores` has shape (…, T, T): row `i` says how well query `i` fits each key. Any "
         "axes may stand in front, or none. Turn each row into weights by a softmax over "
         "the positions that `i` may look at: itself and all before it. Return a tensor of "
-        "the same shape, in which every row sums to 1 and the weights after `i` are 0."
+        "the same shape, in which every row sums to 1 and the weights after `i` are 0. "
+        "(`x.masked_fill(mask, number)` is a copy of `x` with the number wherever the mask "
+        "is True.)"
     ),
     reference=gpt.attention_weights,
     checks=(
@@ -542,8 +544,8 @@ WEIGHTS = Exercise(
             name="the future is hidden",
             points=1,
             proves="hides all that comes after",
-            hint="`torch.ones(T, T).triu(1)` is 1 where the column comes after the row. "
-            "Which score becomes a weight of 0?",
+            hint="`torch.ones(T, T).triu(1).bool()` is True where the column comes after "
+            "the row. Which score becomes a weight of 0?",
             run=future_is_hidden,
         ),
         Check(
@@ -1307,9 +1309,9 @@ LEAKS = Exercise(
         "Return `True` (a `bool`) if changing the last position of `x` changes the output "
         "of any earlier position, in any text or channel: then `attention` peeks at the "
         "future. A small leak counts too, a hundredth of what you change. Else return "
-        "`False`; differences below 1e-5 are rounding. Change each channel by another "
-        "amount, of 1 or more: some layers take off what all channels share. `x` itself "
-        "must stay as it was."
+        "`False`; differences below 1e-5 are rounding. Add a different amount to each "
+        "channel, always 1 or more: some layers don't notice if all get the same. `x` "
+        "itself must stay as it was."
     ),
     reference=gpt.leaks,
     checks=(

@@ -274,7 +274,7 @@ def run_mlp(mlp_, parts):
         if "shape" in str(error) or "size" in str(error):
             raise Mistake(
                 "Two shapes don't fit. x is (B, T, C) and up is (M, C): turn up round, "
-                "x @ up.T, and down in the same way."
+                "x @ up.T, and down in the same way; bias (M) comes before down."
             ) from None
         raise
 
@@ -827,8 +827,8 @@ GELU = Exercise(
         "Write GELU as GPT-2 has it: x/2 · (1 + "
         "tanh(√(2/π) · (x + 0.044715 x³))), for every number by itself. `x` is a "
         "tensor of any shape; return a new tensor of that shape and leave `x` as it "
-        "is. It is held against torch's own, to 0.001. `F.gelu` would do it in one "
-        "call; try the formula first."
+        "is. (`torch.tanh` is a smooth step from -1 to 1.) It is held against torch's "
+        "own, to 0.001. `F.gelu` would do it in one call; try the formula first."
     ),
     reference=gpt.gelu,
     checks=(
@@ -1106,8 +1106,9 @@ WORST_OVERLAP = Exercise(
             name="finds the largest",
             points=2,
             proves="finds the largest cosine of any two rows, whatever their lengths",
-            hint="Divide each row by its length. Then `unit @ unit.T` (N, N) holds the "
-            "cosine of every pair, and on its diagonal each row meets itself.",
+            hint="Divide each row by its length: `vectors.norm(dim=-1, keepdim=True)` is "
+            "(N, 1), one for each row. Then `unit @ unit.T` (N, N) holds the cosine of every "
+            "pair, and on its diagonal each row meets itself.",
             run=finds_the_largest,
         ),
         Check(

@@ -1144,6 +1144,12 @@ def some_ids(generator: torch.Generator) -> torch.Tensor:
     return torch.randint(11, (2, 6), generator=generator)
 
 
+NOT_ITS_ID = (
+    "The place of a token is 0, 1, 2, … along the text, and not its id: "
+    "look up positions by place."
+)
+
+
 def walk(forward_, model, ids):
     names = ("embedding", "position", "blocks", "norm", "unembedding")
     parts = SimpleNamespace(**{name: model.get_submodule(name) for name in names})
@@ -1155,6 +1161,10 @@ def walk(forward_, model, ids):
                 "Don't call model(ids): take its parts, one after the other."
             ) from None
         raise
+    except IndexError as error:
+        if "out of range" not in str(error):
+            raise
+        raise Mistake(NOT_ITS_ID) from None
     except RuntimeError as error:
         if "size" in str(error) or "shape" in str(error):
             raise Mistake(
@@ -1166,8 +1176,9 @@ def walk(forward_, model, ids):
 
 def likely_walks(model: nn.Module, ids: torch.Tensor) -> list[tuple]:
     """Wrong ways through the machine, with words for each."""
-    text = model.embedding(ids)
-    start = text + model.position.weight[: ids.shape[1]]
+    text, places = model.embedding(ids), model.position.weight
+    start = text + places[: ids.shape[1]]
+    by_id = text + places[ids.clamp(max=len(places) - 1)]
     end = start
     for block in model.blocks:
         end = block(end)
@@ -1180,7 +1191,11 @@ def likely_walks(model: nn.Module, ids: torch.Tensor) -> list[tuple]:
     return [
         (through(text, model.blocks), "The positions are missing: add them at the start."),
         (model.unembedding(end), "The last norm is missing, before the unembedding."),
-        (through(start, []), "It leaves the blocks out."),
+        (through(by_id, model.blocks), NOT_ITS_ID),
+        (through(text + places[-ids.shape[1] :], model.blocks), "These are the last places "
+         "of the context; the first token of a text has place 0."),
+        (through(start, []), "The blocks change nothing. Run them all, and keep what each "
+         "gives: x = block(x)."),
         (through(start, [model.blocks[-1]]), "Only the last block works on what you give "
          "back: each must get what the one before it gave."),
         (through(start, reversed(model.blocks)), "The blocks run from last to first."),
@@ -1259,6 +1274,18 @@ def wrong_position_of_token(model, ids):
     return model.unembedding(model.norm(x))
 
 
+def wrong_position_of_any_token(model, ids):
+    x = model.embedding(ids) + model.position(ids + 9)
+    return model.unembedding(model.norm(x))
+
+
+def wrong_not_kept(model, ids):
+    x = model.embedding(ids) + model.position.weight[: ids.shape[1]]
+    for block in model.blocks:
+        block(x)
+    return model.unembedding(model.norm(x))
+
+
 def wrong_no_last_norm(model, ids):
     x = model.embedding(ids) + model.position.weight[: ids.shape[1]]
     for block in model.blocks:
@@ -1334,8 +1361,10 @@ FORWARD = Exercise(
         Wrong("the model itself", wrong_calls_it, "one after the other"),
         Wrong("no positions", wrong_no_positions, "The positions are missing"),
         Wrong("all positions", wrong_all_positions, "take the first T rows"),
-        Wrong("the last positions", wrong_last_positions, "it should be"),
-        Wrong("positions of tokens", wrong_position_of_token, "it should be"),
+        Wrong("the last positions", wrong_last_positions, "the last places"),
+        Wrong("positions of tokens", wrong_position_of_token, "and not its id"),
+        Wrong("positions past the end", wrong_position_of_any_token, "and not its id"),
+        Wrong("blocks not kept", wrong_not_kept, "keep what each"),
         Wrong("no last norm", wrong_no_last_norm, "The last norm is missing"),
         Wrong("not chained", wrong_not_chained, "each must get"),
         Wrong("norm first", wrong_norm_first, "a norm before the first block"),

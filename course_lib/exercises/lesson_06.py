@@ -996,7 +996,8 @@ LARGEST = Exercise(
     rule=(
         "`budget` is a memory in bytes. Return the most channels, an `int` and a multiple "
         "of 64, for which the `eight_rows` of `GPTConfig(vocabulary, 1, layers, channels, "
-        "1)`, all added up, fit in it; exactly at the budget fits. A weight takes 4 bytes "
+        "1)`, all added up, fit in it; exactly at the budget fits. (The two 1s are context "
+        "and heads: they change none of the eight rows.) A weight takes 4 bytes "
         'in `"float32"`, 2 in `"bf16"`, 1 in `"int8"` and half a byte in `"int4"`, as '
         "`memory(weights, format)` will tell you. If not even 64 channels fit, return 0."
     ),

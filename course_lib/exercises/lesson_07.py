@@ -107,11 +107,9 @@ def has_slopes_of_a_product(times_, generator):
     likely = {
         "That is the rule of +, whose slopes are 1.": 1.0,
         "That is the product itself.": a * b,
-        "It has lost its sign: let a grow, and see which way the product goes.": abs(b),
     }
     for name, slope, other in zip("ab", slopes, (b, a)):
         if not close(slope, other):
-            likely["It has lost its sign."] = abs(other)
             raise Mistake(
                 f"At a = {a:.4g} and b = {b:.4g}, the slope of {name} is {slope:.4g}; "
                 f"trying a step of 0.001 gives {other:.4g}.{named(slope, likely)}"
@@ -625,6 +623,11 @@ def want_same(value: np.ndarray, wanted: np.ndarray, what: str, likely: dict) ->
 def tries_every_number(numerical, generator):
     x, factor = numbers(generator, 2, 3) + 3, numbers(generator, 2, 3)
     value = numerical(lambda x: float((factor * x).sum()), x.copy())
+    if isinstance(value, float):
+        raise Mistake(
+            "It gives one number: all of x was moved at once. Move one number, leave the "
+            "others, and give a slope for each."
+        )
     value = want_gradient(value, (2, 3), "the gradient of a sum of 2 × 3 numbers")
     likely = {
         "That is twice as much: up and down are 2 epsilon apart.": 2 * factor,
@@ -645,13 +648,10 @@ def looks_to_both_sides(numerical, generator):
     value = want_gradient(value, (4,), "the gradient of Σ x³")
     one_side = 3 * x**2 + 3 * x * epsilon + epsilon**2
     other_side = 3 * x**2 - 3 * x * epsilon + epsilon**2
-    to_one_side = (
-        "That is a step to one side: from x to x + epsilon. Step to both sides, and the "
-        "first error cancels."
-    )
+    both = "Step to both sides, and the first error cancels."
     likely = {
-        to_one_side: one_side,
-        f"{to_one_side} ": other_side,
+        f"That is a step to one side, from x to x + epsilon. {both}": one_side,
+        f"That is a step to one side, from x − epsilon to x. {both}": other_side,
         "The epsilon that you are given is not the one you use.": 3 * x**2,
     }
     what = f"with epsilon = {epsilon:.3g}, the gradient of Σ x³"
@@ -704,8 +704,16 @@ def wrong_one_side(function, x, epsilon=1e-5):
     return gradient
 
 
+def wrong_other_side(function, x, epsilon=1e-5):
+    return wrong_one_side(function, x, -epsilon)
+
+
 def wrong_no_two(function, x, epsilon=1e-5):
     return 2 * autograd.numerical_gradient(function, x, epsilon)
+
+
+def wrong_down_minus_up(function, x, epsilon=1e-5):
+    return -autograd.numerical_gradient(function, x, epsilon)
 
 
 def wrong_not_divided(function, x, epsilon=1e-5):
@@ -715,6 +723,10 @@ def wrong_not_divided(function, x, epsilon=1e-5):
 def wrong_all_at_once(function, x, epsilon=1e-5):
     up, down = function(x + epsilon), function(x - epsilon)
     return np.full(x.shape, (up - down) / (2 * epsilon))
+
+
+def wrong_one_number(function, x, epsilon=1e-5):
+    return (function(x + epsilon) - function(x - epsilon)) / (2 * epsilon)
 
 
 def wrong_changes_x(function, x, epsilon=1e-5):
@@ -793,10 +805,13 @@ NUMERICAL_GRADIENT = Exercise(
         ),
     ),
     wrong=(
-        Wrong("one side", wrong_one_side, "a step to one side"),
+        Wrong("one side", wrong_one_side, "from x to x + epsilon"),
+        Wrong("the other side", wrong_other_side, "from x − epsilon to x"),
         Wrong("no 2", wrong_no_two, "2 epsilon apart"),
+        Wrong("down minus up", wrong_down_minus_up, "up minus down"),
         Wrong("not divided", wrong_not_divided, "never divided"),
         Wrong("all at once", wrong_all_at_once, "moved at once"),
+        Wrong("one number", wrong_one_number, "It gives one number"),
         Wrong("changes x", wrong_changes_x, "The x that it was given has changed"),
         Wrong("never put back", wrong_never_put_back, "Put each back before the next"),
         Wrong("its own epsilon", wrong_own_epsilon, "is not the one you use"),
@@ -1349,6 +1364,10 @@ def wrong_mean(x, weight, gradient):
     return gradient @ weight.T, x.T @ gradient / len(x)
 
 
+def wrong_mean_for_x(x, weight, gradient):
+    return gradient @ weight.T / len(x), x.T @ gradient
+
+
 def wrong_first_row(x, weight, gradient):
     return gradient @ weight.T, np.outer(x[0], gradient[0])
 
@@ -1414,17 +1433,18 @@ MATMUL_GRADIENTS = Exercise(
         Wrong("reshape of x", wrong_reshape_x, "That reshapes x"),
         Wrong("gradient left out", wrong_no_gradient, "It leaves gradient out"),
         Wrong("the mean", wrong_mean, "the mean over the rows"),
+        Wrong("the mean for x", wrong_mean_for_x, "each row counts in full"),
         Wrong("the first row", wrong_first_row, "Only the first row"),
         Wrong("whatever fits", wrong_by_shape, "choose by what fits"),
     ),
 )
 
-EXERCISES = (
+EXERCISES = (  # in the lesson's order
+    NUMERICAL_GRADIENT,
     TIMES,
     TANH,
     BACKWARD,
-    NUMERICAL_GRADIENT,
     DESCEND,
-    EXPLODES_ABOVE,
     MATMUL_GRADIENTS,
+    EXPLODES_ABOVE,
 )

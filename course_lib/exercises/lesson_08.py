@@ -74,6 +74,13 @@ def windows(cut, ids, starts, context: int) -> tuple[torch.Tensor, torch.Tensor]
             f"It reads past the end of {len(ids)} ids, where the last window ends: a "
             f"window needs {context + 1} ids from its start on, no more."
         ) from None
+    except TypeError as error:
+        if "converted to an index" not in str(error):
+            raise
+        raise Mistake(
+            "A slice has one start, and starts holds several. Cut a window for each in a "
+            "loop, and torch.stack them."
+        ) from None
     except RuntimeError as error:
         if "equal size" not in str(error):
             raise
@@ -112,11 +119,8 @@ def name_shape(inputs: torch.Tensor, rows: int, context: int) -> None:
     """Raise what most likely went wrong with a shape that is not (B, T)."""
     said = {
         (context, rows): "The axes have changed places: each row is a window.",
-        (
-            rows,
-            context - 1,
-        ): "The windows are one id too short. Cut T + 1 ids, and both "
-        "inputs and targets have T.",
+        (rows, context - 1): "The windows are one id too short. Cut T + 1 ids, and "
+        "both inputs and targets have T.",
         (rows, context + 1): "The windows are one id too long: of T + 1 ids the inputs "
         "are the first T, the targets the last T.",
         (1, context): "There is only one row: every start gets a row of its own.",
@@ -265,6 +269,11 @@ def wrong_keeps_kind(ids, starts, context):
     return rows[:, :-1], rows[:, 1:]
 
 
+def wrong_one_slice(ids, starts, context):
+    end = starts + context
+    return ids[starts:end], ids[starts + 1 : end + 1]
+
+
 def wrong_one_row(ids, starts, context):
     start = starts[0]
     inputs, targets = ids[start : start + context], ids[start + 1 : start + context + 1]
@@ -341,6 +350,7 @@ CUT = Exercise(
         Wrong("the last is 0", wrong_last_is_zero, "The last target of each row"),
         Wrong("floats", wrong_floats, "holds torch.float32"),
         Wrong("keeps the dtype", wrong_keeps_kind, "whatever comes in"),
+        Wrong("one slice", wrong_one_slice, "A slice has one start"),
         Wrong("one row", wrong_one_row, "only one window"),
         Wrong("ignores starts", wrong_no_starts, "begins at place"),
         Wrong("transposed", wrong_transposed, "changed places"),
@@ -506,7 +516,10 @@ def keeps_two_averages(adamw_, generator):
 
 
 def likely_weights(w, g, average, square, step, rate) -> list[tuple[torch.Tensor, str]]:
-    """Mistaken new weights, from the new averages, with the words for each."""
+    """Mistaken new weights of a step after the first, with the words for each.
+
+    average and square are the new ones, not corrected.
+    """
 
     def moved(direction, size, steps=step, squares=step):
         direction = direction / (1 - 0.9**steps) if steps else direction
@@ -528,6 +541,11 @@ def likely_weights(w, g, average, square, step, rate) -> list[tuple[torch.Tensor
             "It corrects as if this were a step later: step is 1 in the first.",
         ),
         (
+            moved(average, square, step - 1, step - 1),
+            "It counts steps from 0, and in the first step it would divide by 0: step is "
+            "1 there.",
+        ),
+        (
             w - rate * direction / (size + 1e-8),
             "You divide by the square; divide by its root.",
         ),
@@ -543,16 +561,12 @@ def likely_weights(w, g, average, square, step, rate) -> list[tuple[torch.Tensor
         ),
         (w - direction / (size.sqrt() + 1e-8), "The step is not scaled by the rate."),
         (rate * direction / (size.sqrt() + 1e-8), "That is the step, not the weight."),
+        (
+            -rate * direction / (size.sqrt() + 1e-8),
+            "With a decay of 0 nothing is left of the weight: it keeps 1 - rate × decay "
+            "of itself.",
+        ),
     ]
-    if step > 1:
-        before = moved(average, square, step - 1, step - 1)
-        guesses.append(
-            (
-                before,
-                "It counts steps from 0, and in the first step it would divide by 0: "
-                "step is 1 there.",
-            )
-        )
     return guesses
 
 
@@ -698,6 +712,24 @@ def wrong_shares(weight, gradient, average, square, step, rate, decay):
     return _moved(weight, average, square, step, rate, decay), average, square
 
 
+def wrong_whole_gradient(weight, gradient, average, square, step, rate, decay):
+    average, square = 0.9 * average + gradient, 0.95 * square + 0.05 * gradient**2
+    return _moved(weight, average, square, step, rate, decay), average, square
+
+
+def wrong_along_the_gradient(weight, gradient, average, square, step, rate, decay):
+    average, square = _averages(gradient, average, square)
+    size = (square / (1 - 0.95**step)).sqrt()
+    moved = weight * (1 - rate * decay) - rate * gradient / (size + 1e-8)
+    return moved, average, square
+
+
+def wrong_momentum_only(weight, gradient, average, square, step, rate, decay):
+    average, square = _averages(gradient, average, square)
+    moved = weight * (1 - rate * decay) - rate * average / (1 - 0.9**step)
+    return moved, average, square
+
+
 def wrong_uphill(weight, gradient, average, square, step, rate, decay):
     average, square = _averages(gradient, average, square)
     return _moved(weight, -average, square, step, rate, decay), average, square
@@ -721,6 +753,11 @@ def wrong_stores_corrected(weight, gradient, average, square, step, rate, decay)
 
 def wrong_no_decay(weight, gradient, average, square, step, rate, decay):
     return adamw(weight, gradient, average, square, step, rate, 0)
+
+
+def wrong_decay_for_share(weight, gradient, average, square, step, rate, decay):
+    moved = adamw(weight, gradient, average, square, step, rate, 0.0)
+    return moved[0] - weight + decay * weight, *moved[1:]
 
 
 def wrong_decay_without_rate(weight, gradient, average, square, step, rate, decay):
@@ -813,6 +850,9 @@ ADAMW = Exercise(
         Wrong("betas swapped", wrong_betas, "have changed places"),
         Wrong("torch's default", wrong_default_beta, "which is torch's default"),
         Wrong("shares swapped", wrong_shares, "the other way round"),
+        Wrong("the whole gradient", wrong_whole_gradient, "takes the whole gradient"),
+        Wrong("along the gradient", wrong_along_the_gradient, "along the average"),
+        Wrong("momentum only", wrong_momentum_only, "never divides by the root"),
         Wrong("uphill", wrong_uphill, "up the slope"),
         Wrong("steps from 0", wrong_from_zero, "counts steps from 0"),
         Wrong(
@@ -822,6 +862,7 @@ ADAMW = Exercise(
         ),
         Wrong("stores the corrected", wrong_stores_corrected, "back the corrected"),
         Wrong("no decay", wrong_no_decay, "ignores decay"),
+        Wrong("decay for its share", wrong_decay_for_share, "nothing is left"),
         Wrong("decay without the rate", wrong_decay_without_rate, "by rate × decay"),
         Wrong("decay after the step", wrong_decay_after, "The step shrinks too"),
         Wrong("no epsilon", wrong_no_epsilon, "nothing over nothing"),
@@ -927,6 +968,9 @@ def goes_from_1_to_floor(rate_at, generator):
         "It starts at 1.1: the cosine falls from 1 to the floor, so stretch it to "
         "1 - FLOOR before you add FLOOR.": lambda s: (1.0 if s == warm else 0) + 0.1,
         "It rises: the cosine is upside down.": lambda s: 0.1 if s == warm else 1.0,
+        "math.cos counts in radians: half a turn is math.pi, not 180.": lambda s: (
+            1.0 if s == warm else 0.1 + 0.45 * (1 + math.cos(180))
+        ),
     }
     found = shares(rate_at, config, steps)
     want_shares(found, steps, lambda s: waves(float(s == last)), likely, config)
@@ -952,9 +996,6 @@ def is_half_a_cosine(rate_at, generator):
         "The cosine runs over all steps; let progress be 0 after the warm-up.": (
             lambda s: waves(s / last)
         ),
-        "math.cos counts in radians: half a turn is math.pi, not 180.": lambda s: (
-            0.1 + 0.45 * (1 + math.cos(180 * progress(s)))
-        ),
         "The cosine ends at 0 and is cut off at the floor: stretch it instead.": (
             lambda s: max(0.1, waves(progress(s), 0))
         ),
@@ -968,12 +1009,7 @@ def needs_no_warmup(rate_at, generator):
     config = TrainConfig(steps=whole(generator, 20, 40), warmup=0, rate=0.02)
     steps = range(config.steps + 1)
     found = shares(rate_at, config, steps)
-    likely = {
-        "Without warm-up the share is wrong from step 0 on, where it should be 1.": (
-            lambda s: waves((s - 1) / (config.steps - 1)) if s else 0.0
-        )
-    }
-    want_shares(found, steps, lambda s: waves(s / config.steps), likely, config)
+    want_shares(found, steps, lambda s: waves(s / config.steps), {}, config)
 
 
 def _progress(step, config):
@@ -1028,6 +1064,18 @@ def wrong_over_all_steps(step, config):
     if step < config.warmup:
         return (step + 1) / (config.warmup + 1)
     return waves(step / config.steps)
+
+
+def wrong_upside_down(step, config):
+    if step < config.warmup:
+        return (step + 1) / (config.warmup + 1)
+    return waves(1 - _progress(step, config))
+
+
+def wrong_degrees(step, config):
+    if step < config.warmup:
+        return (step + 1) / (config.warmup + 1)
+    return 0.1 + 0.45 * (1 + math.cos(180 * _progress(step, config)))
 
 
 def wrong_whole_period(step, config):
@@ -1111,6 +1159,8 @@ RATE_AT = Exercise(
         Wrong("cut off", wrong_cut_off, "cut off at the floor"),
         Wrong("a line", wrong_line, "It falls in a line"),
         Wrong("over all steps", wrong_over_all_steps, "runs over all steps"),
+        Wrong("upside down", wrong_upside_down, "upside down"),
+        Wrong("degrees", wrong_degrees, "counts in radians"),
         Wrong("a whole period", wrong_whole_period, "a whole period"),
         Wrong("a quarter", wrong_quarter, "a quarter of a cosine"),
         Wrong("the rate itself", wrong_rate_itself, "the rate itself"),
@@ -1154,9 +1204,16 @@ class Tiny(nn.Module):
         shape = (vocabulary, channels)
         self.embedding = nn.Parameter(torch.randn(shape, generator=generator))
         self.unembedding = nn.Parameter(0.3 * torch.randn(shape, generator=generator))
+        self.backwards = 0  # how often somebody went back through it
 
     def forward(self, ids):
-        return self.embedding[ids] @ self.unembedding.T
+        logits = self.embedding[ids] @ self.unembedding.T
+        if logits.requires_grad:
+            logits.register_hook(self.went_back)
+        return logits
+
+    def went_back(self, gradient: torch.Tensor) -> None:
+        self.backwards += 1
 
 
 def one_batch(generator: torch.Generator):
@@ -1262,8 +1319,7 @@ def a_loss_before_each_step(overfit_, generator):
         "It gives minus the loss.": -right[0],
         "The first loss is of a model which has made a step. Take it before.": right[1],
         "The logits go through softmax before cross_entropy, which does that itself: "
-        "twice "
-        "is once too often.": float(by_hand(logits.softmax(-1), targets).mean()),
+        "twice is once too often.": float(by_hand(logits.softmax(-1), targets).mean()),
         "The loss is that of the last position only. All of them predict.": float(
             losses[:, -1].mean()
         ),
@@ -1283,12 +1339,9 @@ def a_loss_before_each_step(overfit_, generator):
 def learns_by_heart(overfit_, generator):
     model, inputs, targets = one_batch(generator)
     start, steps = copy.deepcopy(model), 60
-    slopes = []
-    for weight in model.parameters():
-        weight.register_hook(slopes.append)
     value = trained(overfit_, model, inputs, targets, steps, 0.1)
     if max(value) - min(value) < 1e-5:
-        raise Mistake(why_flat(model, slopes))
+        raise Mistake(why_flat(model))
     name_run(value, start, inputs, targets, 0.1)
     if value[-1] > value[0]:
         raise Mistake(
@@ -1308,10 +1361,10 @@ def learns_by_heart(overfit_, generator):
         )
 
 
-def why_flat(model: nn.Module, slopes: list) -> str:
+def why_flat(model: Tiny) -> str:
     """Why the loss never moves, from what a run has left behind."""
     flat = "The loss is the same in every step. "
-    if not slopes:
+    if not model.backwards:
         return flat + "Nobody computes gradients: loss.backward() is missing."
     if all(w.grad is None or not w.grad.any() for w in model.parameters()):
         return (
@@ -1534,6 +1587,23 @@ def wrong_adam(model, inputs, targets, steps, rate):
     return descent(model, inputs, targets, steps, rate, torch.optim.Adam)
 
 
+def wrong_sgd(model, inputs, targets, steps, rate):
+    return descent(model, inputs, targets, steps, rate, torch.optim.SGD)
+
+
+def wrong_item_too_soon(model, inputs, targets, steps, rate):
+    loss = F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten()).item()
+    loss.backward()
+    return [loss] * steps
+
+
+def wrong_targets_not_flat(model, inputs, targets, steps, rate):
+    def loss_of(logits, targets):
+        return F.cross_entropy(logits.flatten(0, 1), targets[0])
+
+    return _run(model, inputs, targets, steps, rate, _learn, loss_of)
+
+
 def wrong_copy(model, inputs, targets, steps, rate):
     return overfit(copy.deepcopy(model), inputs, targets, steps, rate)
 
@@ -1607,6 +1677,9 @@ OVERFIT = Exercise(
         Wrong("a new optimiser", wrong_new_optimizer, "forgotten its averages"),
         Wrong("the default rate", wrong_default_rate, "default rate"),
         Wrong("Adam", wrong_adam, "That is Adam"),
+        Wrong("SGD", wrong_sgd, "That is plain gradient descent"),
+        Wrong("item too soon", wrong_item_too_soon, "called on a plain number"),
+        Wrong("one row of targets", wrong_targets_not_flat, "not flattened alike"),
         Wrong("a copy", wrong_copy, "and no copy"),
     ),
 )
@@ -1907,6 +1980,10 @@ def wrong_bits(train_ids, val_ids, vocabulary):
     return bigram_loss(train_ids, val_ids, vocabulary) / math.log(2)
 
 
+def wrong_perplexity(train_ids, val_ids, vocabulary):
+    return math.exp(bigram_loss(train_ids, val_ids, vocabulary))
+
+
 def wrong_turned(train_ids, val_ids, vocabulary):
     counts = _table(train_ids, vocabulary) + 1
     return _loss(rows(counts).T, val_ids)
@@ -2026,6 +2103,7 @@ BIGRAM_LOSS = Exercise(
         Wrong("counts both", wrong_counts_both, "it peeks"),
         Wrong("measures on train_ids", wrong_measures_on_train, "measure on val_ids"),
         Wrong("bits", wrong_bits, "in bits"),
+        Wrong("perplexity", wrong_perplexity, "It is the perplexity"),
         Wrong("the table turned", wrong_turned, "the wrong way round"),
         Wrong("columns", wrong_columns, "dim=1"),
         Wrong("an axis dropped", wrong_axis_dropped, "keepdim=True"),

@@ -1,4 +1,4 @@
-"""Exercises of lesson 09: the nucleus, repetition, the KV cache and its cost, beams."""
+"""Exercises of lesson 09: the nucleus, repetition, beams, the KV cache and its cost."""
 
 import itertools
 import math
@@ -23,12 +23,10 @@ from course_lib.gpt import GPT3
 SIZE = 8  # tokens in the small vocabularies that the checks make up
 
 
-def alike(value: torch.Tensor, other: torch.Tensor, tolerance: float = 1e-4) -> bool:
-    """Whether two tensors have one shape and, nearly, one content."""
-    if value.shape != other.shape:
-        return False
-    return torch.allclose(
-        value.detach().double(), other.double(), rtol=tolerance, atol=tolerance
+def same(value: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two tensors have one shape and the same numbers, rounding aside."""
+    return value.shape == other.shape and torch.allclose(
+        value.detach().double(), other.double(), 1e-4, 1e-4
     )
 
 
@@ -161,19 +159,19 @@ def stays_a_distribution(answer, generator):
     value = call_top_p(answer, p, share)
     kept = value != 0
     only, ordered = p * kept, p.sort(descending=True).values * kept
-    if alike(value, only / only.sum()):
+    if same(value, only / only.sum()):
         return
     if kept.all():
         raise Mistake(
             "No token has probability 0. Divide the kept ones by their sum: a softmax "
             "makes every 0 positive again."
         )
-    if alike(value, ordered) or alike(value, ordered / ordered.sum()):
+    if same(value, ordered) or same(value, ordered / ordered.sum()):
         raise Mistake(
             "The probabilities come back in sorted order. Place i must still be token "
             "i, or the wrong token is drawn."
         )
-    if alike(value, only):
+    if same(value, only):
         raise Mistake(
             f"The kept tokens sum to {float(only.sum()):.2f}. Divide by their sum, so "
             "that it is one again."
@@ -427,8 +425,14 @@ def call_penalty(answer, logits, ids, penalty) -> torch.Tensor:
 def old_tokens_fall(answer, generator):
     logits, ids, penalty = some_logits(generator)
     value = call_penalty(answer, logits, ids, penalty)
-    if alike(value, logits):
+    if same(value, logits):
         raise Mistake("Nothing changed: the logits that you return are those given.")
+    chances = logits.softmax(0)
+    if same(value, sampling.repetition_penalty(chances, ids, penalty)):
+        raise Mistake(
+            "It makes probabilities first, and punishes these. Punish the logits: the "
+            "softmax comes later."
+        )
     for id in ids:
         before, after = float(logits[id]), float(value[id])
         if after < before - 1e-4:
@@ -453,7 +457,7 @@ def new_tokens_stay(answer, generator):
     new = [i for i in range(SIZE) if i not in ids]
     if all(abs(float(value[i] - logits[i])) > 1e-4 for i in new):
         every = sampling.repetition_penalty(logits, list(range(SIZE)), penalty)
-        if alike(value, every):
+        if same(value, every):
             raise Mistake(
                 "It punishes every token. Only those in ids have come before."
             )
@@ -468,12 +472,12 @@ def by_the_penalty(answer, generator):
         value = call_penalty(answer, logits, ids, penalty)
         wanted = sampling.repetition_penalty(logits, ids, penalty)
         seen = torch.tensor(ids)
-        if alike(value[seen], logits[seen] - penalty):
+        if same(value[seen], logits[seen] - penalty):
             raise Mistake(
                 "It takes the penalty away. Here the penalty is a factor: with 1, "
                 "nothing may change."
             )
-        if alike(value[seen], logits[seen] + logits[seen].abs() * (1 - penalty)):
+        if same(value[seen], logits[seen] + logits[seen].abs() * (1 - penalty)):
             raise Mistake(
                 "It takes off a part of the logit. A positive one is divided by the "
                 "penalty, which is not the same as times (2 − penalty)."
@@ -491,7 +495,7 @@ def once_however_often(answer, generator):
     for id in often:
         factor = penalty if wanted[id] < 0 else 1 / penalty
         wanted[id] *= factor
-    if alike(value, wanted):
+    if same(value, wanted):
         raise Mistake(
             f"Token {ids[0]} comes three times in ids and is punished three times: "
             "once is enough. set(ids) has each id once."
@@ -616,7 +620,7 @@ REPETITION_PENALTY = Exercise(
         Wrong("each time", wrong_each_time, "once is enough"),
         Wrong("a softmax", wrong_softmax_at_the_end, "the softmax comes later"),
         Wrong("changes a copy", wrong_forgets_to_change, "Nothing changed"),
-        Wrong("probabilities", wrong_softmax_first, "it should have fallen"),
+        Wrong("probabilities", wrong_softmax_first, "probabilities first"),
         Wrong("never again", wrong_never_again, "forbids a token for ever"),
     ),
 )
@@ -703,26 +707,26 @@ def cache_grows_by_one(answer, generator):
     q, k, v = some_positions(generator)
     _, keys, values = call_remembered(answer, last_and_past(q, k, v))
     for found, every, what in ((keys, k, "key"), (values, v, "value")):
-        if alike(found, every[:-1]):
+        if same(found, every[:-1]):
             raise Mistake(
                 f"The new {what} is not among the {what}s that you return: the next "
                 "position will need it."
             )
-        if alike(found, every[-1:]):
+        if same(found, every[-1:]):
             raise Mistake(
                 f"Only the new {what} comes back: return the old {what}s too, in front."
             )
-        if alike(found, every.roll(1, 0)):
+        if same(found, every.roll(1, 0)):
             raise Mistake(
                 f"The new {what} stands in front. It comes last in the text, so it "
                 "goes to the end."
             )
-        if found.shape == every[1:].shape and alike(found[-1:], every[-1:]):
+        if found.shape == every[1:].shape and same(found[-1:], every[-1:]):
             raise Mistake(
                 f"The {what}s did not grow: the new one took the place of an old one. "
                 "torch.cat makes room for both."
             )
-    if alike(keys, v) and alike(values, k):
+    if same(keys, v) and same(values, k):
         raise Mistake("Keys and values are swapped: return output, keys, values.")
     want_near(keys, k, "keys")
     want_near(values, v, "values")
@@ -759,7 +763,7 @@ def name_output(output: torch.Tensor, q, k, v) -> None:
         (mixed(right.softmax(-1), k), "The keys are mixed; mix the values."),
         (v[-1:], "The output is the new value alone: what of the past?"),
     ):
-        if alike(output, wrong):
+        if same(output, wrong):
             raise Mistake(words)
 
 
@@ -780,7 +784,7 @@ def one_by_one(answer, generator):
         given = [*new, keys, values]
         output, keys, values = call_remembered(answer, given)
         where = f"the output at position {t}, fed with your own keys and values,"
-        if t == 0 and alike(output, torch.zeros_like(rows[:1])):
+        if t == 0 and same(output, torch.zeros_like(rows[:1])):
             raise Mistake(
                 "The first position has no past and its output is 0. It sees itself."
             )
@@ -845,6 +849,16 @@ def wrong_only_the_new(query, key, value, past_keys, past_values):
 def wrong_without_root(query, key, value, past_keys, past_values):
     keys, values = torch.cat([past_keys, key]), torch.cat([past_values, value])
     return (query @ keys.T).softmax(-1) @ values, keys, values
+
+
+def wrong_by_size(query, key, value, past_keys, past_values):
+    keys, values = torch.cat([past_keys, key]), torch.cat([past_values, value])
+    return (query @ keys.T / query.shape[-1]).softmax(-1) @ values, keys, values
+
+
+def wrong_by_length(query, key, value, past_keys, past_values):
+    keys, values = torch.cat([past_keys, key]), torch.cat([past_values, value])
+    return (query @ keys.T / len(keys) ** 0.5).softmax(-1) @ values, keys, values
 
 
 def wrong_axis(query, key, value, past_keys, past_values):
@@ -939,6 +953,8 @@ REMEMBERED = Exercise(
         Wrong("takes a place", wrong_takes_a_place, "took the place of an old one"),
         Wrong("only the new", wrong_only_the_new, "Only the new key comes back"),
         Wrong("no root", wrong_without_root, "not divided by √D"),
+        Wrong("by D", wrong_by_size, "divided by D, not by √D"),
+        Wrong("by the positions", wrong_by_length, "root of the number of positions"),
         Wrong("the wrong axis", wrong_axis, "over the wrong axis"),
         Wrong("no softmax", wrong_without_softmax, "There is no softmax"),
         Wrong("keys not turned", wrong_keys_not_turned, "turn the keys on their side"),
@@ -1312,7 +1328,7 @@ def totals_add_up(answer, generator):
         (old * new, "It multiplies logarithms; add them."),
         ((old + new) / 2, "These are means; a text's total is a sum."),
     ):
-        if alike(value, wrong):
+        if same(value, wrong):
             raise Mistake(words)
     what = "totals, each next to totals[parent] + log_p[parent, id],"
     want_near(value, old + new, what)
@@ -1407,6 +1423,16 @@ def wrong_row(log_p, totals):
     return best.indices // log_p.shape[1], best.indices % log_p.shape[1], best.values
 
 
+def wrong_totals_as_probabilities(log_p, totals):
+    parents, ids, new = beam_step(log_p, totals)
+    return parents, ids, new.exp()
+
+
+def wrong_product(log_p, totals):
+    parents, ids, _ = beam_step(log_p, totals)
+    return parents, ids, totals[parents] * log_p[parents, ids]
+
+
 def wrong_best_last(log_p, totals):
     parents, ids, new = beam_step(log_p, totals)
     return parents.flip(0), ids.flip(0), new.flip(0)
@@ -1474,9 +1500,15 @@ BEAM_STEP = Exercise(
         Wrong("the smallest", wrong_smallest, "keeps the least likely texts"),
         Wrong("the favourite only", wrong_favourite, "from the best beginning only"),
         Wrong("a row for a column", wrong_row, "make it a column"),
+        Wrong(
+            "totals as probabilities",
+            wrong_totals_as_probabilities,
+            "give their logarithms",
+        ),
+        Wrong("a product", wrong_product, "It multiplies logarithms"),
         Wrong("the best last", wrong_best_last, "The best comes last"),
         Wrong("a decimal division", wrong_decimal, "whole numbers are wanted"),
     ),
 )
 
-EXERCISES = (TOP_P, REPETITION_PENALTY, REMEMBERED, CACHE_BYTES, BEAM_STEP)
+EXERCISES = (TOP_P, REPETITION_PENALTY, BEAM_STEP, REMEMBERED, CACHE_BYTES)
