@@ -7,6 +7,7 @@ work before anything has been installed.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import subprocess
@@ -66,11 +67,18 @@ def parser() -> argparse.ArgumentParser:
     refresh = command("refresh", "Run lessons and save them with fresh outputs.")
     refresh.add_argument("lesson", nargs="*", help="numbers, such as 00 01; none: all")
 
+    add_assignment(
+        command("assignment", "Lessons as graded assignments, for teachers.")
+    )
+
+    site = command("site", "Write all lessons as web pages, for any browser.")
+    site.add_argument("out", metavar="OUT", help="a new folder, or a site of before")
+
     bench = command("bench", "Measure speed against other libraries.")
     bench.add_argument(
         "name",
         nargs="*",
-        help="tokenizer, pretrained, autograd, training, record, writing; none: all",
+        help="tokenizer, pretrained, autograd, training, record, writing, grading; none: all",
     )
     bench.add_argument(
         "--full",
@@ -89,7 +97,7 @@ def add_train(train) -> None:
     )
     train.add_argument(
         "--scale",
-        choices=("tiny", "cpu", "t4", "a100"),
+        choices=("tiny", "cpu", "t4", "a100", "h100"),
         default="cpu",
         help="size of model and run: half a minute, minutes on a CPU; a GPU's (cpu)",
     )
@@ -127,6 +135,54 @@ def add_train(train) -> None:
     )
     train.add_argument(
         "--json", action="store_true", help="a line of JSON a look, and no bar"
+    )
+
+
+def add_assignment(assignment) -> None:
+    """The options of `assignment`."""
+    actions = assignment.add_subparsers(dest="action", metavar="ACTION", required=True)
+
+    def action(name, about):
+        return actions.add_parser(name, help=about, description=about)
+
+    action("list", "Say which lessons there are, with exercises, points and minutes.")
+    release = action(
+        "release", "Write a lesson as an assignment: nbgrader's, students'."
+    )
+    release.add_argument("lesson", help="the lesson's number, such as 05")
+    release.add_argument("out", metavar="OUT", type=os.path.abspath, help="a folder")
+    grade = action(
+        "grade", "Grade a folder of notebooks, each in a process of its own."
+    )
+    grade.add_argument(
+        "folder",
+        metavar="SUBMISSIONS",
+        type=os.path.abspath,
+        help="NAME.ipynb or NAME/….ipynb for each student",
+    )
+    grade.add_argument(
+        "table",
+        metavar="GRADES.CSV",
+        type=os.path.abspath,
+        help="the table to write; .json and .jsonl are written beside it",
+    )
+    grade.add_argument("--lesson", help="its number; none: what the checks say")
+    grade.add_argument(
+        "--lanes", type=int, default=0, help="graded at the same time (one a core)"
+    )
+    for one in (release, grade):
+        one.add_argument(
+            "--seed", default="", help="a class's name: adds questions of its own"
+        )
+        one.add_argument(
+            "--private",
+            default="",
+            type=lambda path: path and os.path.abspath(path),
+            help="a Python file with further checks",
+        )
+    report = action("report", "Say how a class did, exercise by exercise.")
+    report.add_argument(
+        "table", metavar="GRADES.CSV", type=os.path.abspath, help="what grade wrote"
     )
 
 
@@ -186,8 +242,9 @@ def test(args) -> int:
     words = [str(python), "-m", "pytest", "--nbval-lax", "--nbval-current-env"]
     words += ["--nbval-cell-timeout=300", *([] if number else ["tests"]), *chosen]
     # Threads that spin while they wait are three times slower on a busy machine.
-    calm = {"OMP_WAIT_POLICY": "PASSIVE", "COURSE_OFFLINE": "1", **os.environ}
-    return attended(words, env=calm)
+    calm = {"OMP_WAIT_POLICY": "PASSIVE", "COURSE_OFFLINE": "1"}
+    calm["COURSE_SCALE"] = "cpu"  # the sizes of the saved outputs, on a GPU too
+    return attended(words, env=calm | os.environ)
 
 
 def inside(module: str, arguments: list[str]) -> int:
@@ -224,6 +281,12 @@ def main(arguments: list[str] | None = None) -> int:
         return with_torch(arguments or sys.argv[1:])
     if args.command == "refresh":
         return inside("course_lib.lessons", [lesson_number(n) for n in args.lesson])
+    if args.command == "assignment":
+        if vars(args).get("lesson"):
+            args.lesson = lesson_number(args.lesson)
+        return inside("course_lib.assignments", [json.dumps(vars(args))])
+    if args.command == "site":
+        return inside("course_lib.site", [os.path.abspath(args.out)])
     return inside("tests.benchmarks", [*args.name, *["--full"] * args.full])
 
 

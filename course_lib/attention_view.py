@@ -257,7 +257,7 @@ def still_view(axis: Axes) -> tuple[ipywidgets.DOMWidget, Callable]:
         image.value = figures.png(figures.attention_grid(tokens, weights, title))
         words.value = html.escape(note)
 
-    return ipywidgets.VBox([image, words]), send
+    return ipywidgets.VBox([widgets.frame(image), words]), send
 
 
 def attention_explorer(

@@ -25,35 +25,16 @@ from course_lib import (
     pretrained,
     processes,
     sampling,
+    scales,
     tokenizer,
 )
 from course_lib.cache import CacheError
 from course_lib.environment import Problem
 from course_lib.fast import FastGPT
 from course_lib.gpt import GPT, GPTConfig
-from course_lib.train import History, Stopped, TrainConfig, newest, train
+from course_lib.train import History, Stopped, TrainConfig, check_folder, train
 
-# One dial for everything. The vocabulary is that of the text.
-SCALES = {
-    "tiny": (
-        GPTConfig(1, 64, 2, 64, 2),
-        TrainConfig(steps=300, batch=12, context=64, rate=3e-3, every=50),
-    ),
-    "cpu": (
-        GPTConfig(1, 128, 4, 128, 4),
-        TrainConfig(steps=2_000, batch=16, context=128, rate=1e-3),
-    ),
-    "t4": (
-        GPTConfig(1, 256, 6, 384, 6),
-        TrainConfig(steps=5_000, batch=64, context=256, rate=1e-3, every=250),
-    ),
-    "a100": (
-        GPTConfig(1, 1_024, 12, 768, 12),
-        TrainConfig(steps=20_000, batch=64, context=1_024, rate=6e-4, every=500),
-    ),
-}
 FAST = {"rate": 1e-2, "muon": 0.03, "warmup": 20}  # what the fast recipe changes
-BPE = 1_024  # tokens that byte-pair encoding learns, unless asked for another number
 
 
 def run_train(args: argparse.Namespace) -> int:
@@ -61,13 +42,18 @@ def run_train(args: argparse.Namespace) -> int:
     at = place(args)
     folder = Path(args.out or f"runs/{Path(args.data).stem}-{args.scale}")
     settings(args, 1)  # what is odd is said now, not after a long text has been read
-    last = newest(folder, args.resume)
+    check_folder(folder, args.resume)
+    known = checkpoints.known(folder) if args.resume else None
     text = data.text(args.data)
-    if last:
-        encoding = pretrained.encoding_of(last.about)
-    else:
+    if known is None:
         encoding = learn_tokens(text.text, args.tokens, args.vocabulary)
-    train_ids, val_ids = data.split(torch.tensor(encoding.encode(text.text)))
+    else:
+        encoding = pretrained.encoding_of(known)
+    ids = torch.tensor(encoding.encode(text.text))
+    train_ids, val_ids = data.split(ids)
+    starts, val_starts = (
+        lines(ids, encoding, len(train_ids)) if args.lines else (None, None)
+    )
     shape, config = settings(args, pretrained.vocabulary(encoding))
     data.check(val_ids, config.batch, config.context)  # before a model takes memory
     make = FastGPT if args.fast else GPT
@@ -85,7 +71,7 @@ def run_train(args: argparse.Namespace) -> int:
         train(
             model, train_ids, val_ids, config, at, folder, resume=args.resume,
             watch=watcher(config, say), about=about, bar=not args.json,
-            starts=lines(train_ids, encoding) if args.lines else None,
+            starts=starts, val_starts=val_starts,
             shard=args.shard, compiled=args.compile,
         )  # fmt: skip
     except KeyboardInterrupt:
@@ -97,11 +83,16 @@ def run_train(args: argparse.Namespace) -> int:
     return 0
 
 
-def lines(ids: torch.Tensor, encoding) -> torch.Tensor:
-    """Where lines begin: after every token that ends with a line's end, and at 0."""
+def lines(ids: torch.Tensor, encoding, kept: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where lines begin among the first `kept` ids, and in the rest, counted anew.
+
+    At 0, and after every token that ends with a line's end.
+    """
     size = pretrained.vocabulary(encoding)
     ends = torch.tensor([encoding.decode([id]).endswith("\n") for id in range(size)])
-    return torch.cat([torch.zeros(1, dtype=torch.long), ends[ids].nonzero()[:, 0] + 1])
+    first = torch.zeros(1, dtype=torch.long)
+    every = torch.cat([first, ends[ids].nonzero()[:, 0] + 1])
+    return every[every < kept], every[every >= kept] - kept
 
 
 def place(args: argparse.Namespace) -> torch.device:
@@ -135,7 +126,8 @@ def stopped(folder: Path) -> str:
 
 def settings(args: argparse.Namespace, size: int) -> tuple[GPTConfig, TrainConfig]:
     """The scale's numbers, with those that the command line gives instead."""
-    shape, config = SCALES[args.scale]
+    scale = scales.SCALES[args.scale]
+    shape, config = scale.shape, scale.run
     config = replace(config, **FAST) if args.fast else config
     given = {
         name: vars(args)[name]
@@ -216,7 +208,7 @@ def writable(read: int, length: int, context: int) -> int:
 
 
 def sampler_of(args: argparse.Namespace) -> sampling.Sampler:
-    """The four dials, as the command line sets them."""
+    """The dials that the command line has; the others are off."""
     return sampling.Sampler(
         temperature=args.temperature, top_k=args.top_k, top_p=args.top_p
     )

@@ -913,15 +913,10 @@ def shift(
         look = {"color": colour, "marker": ".", "linestyle": "", "markersize": 2}
         axis.plot(before[part], times[part], **look)
     axis.axhline(1, color=TEXT, linewidth=1, linestyle=(0, (2, 3)))
-    for i, (place, name) in enumerate(named.items()):
+    for i, place in enumerate(named):
         spot = (before[place], times[place])
         colour = TEXT if i else QUERY
         axis.plot(*spot, "o" if i else "D", color=colour, markersize=4 if i else 7)
-        left = before[place] > 0.2  # no room for a name on the right
-        aside = (-7 if left else 7, 4 if times[place] > 1 else -12)
-        style = {"xytext": aside, "textcoords": "offset points"}
-        style |= {"ha": "right" if left else "left", "family": MONO, "fontsize": 9.5}
-        axis.annotate(plain(visible(name)), spot, color=colour, **style)
     axis.set_xscale("log")
     axis.set_yscale("log")
     low, high = min(times.min(), 0.95), max(times.max(), 1.05)
@@ -939,7 +934,40 @@ def shift(
     axis.minorticks_off()
     axis.set_xlabel("probability before the step")
     axis.set_ylabel("after the step")
+    spots = [(before[place], times[place]) for place in named]
+    _name_spots(axis, spots, [visible(name) for name in named.values()])
     return axis
+
+
+def _name_spots(axis: Axes, spots: list[tuple], names: list[str]) -> None:
+    """Write each name beside its spot, where no other is if it can; the first is bright.
+
+    A spot above 1 has its name above it rather than below.
+    """
+    points = 72 / DPI  # of a pixel
+    right = axis.bbox.x1 * points + 12
+    where = [tuple(xy) for xy in axis.transData.transform(spots) * points]
+    taken = [(x - 3, y - 3, 6, 6) for x, y in where]  # left, bottom, width, height
+    for i, ((x, y), name) in enumerate(zip(where, names, strict=True)):
+        wide = 5.8 * len(name)
+        lifts = (4, -12) if spots[i][1] > 1 else (-12, 4)
+        sides = [(aside, lift) for aside in (7, -7 - wide) for lift in lifts]
+        boxes = [(x + aside, y + lift - 2, wide, 10) for aside, lift in sides]
+        inside = [j for j, box in enumerate(boxes) if box[0] + wide < right] or [0]
+        best = min(inside, key=lambda j: sum(_overlap(boxes[j], old) for old in taken))
+        taken.append(boxes[best])
+        style = {"xytext": sides[best], "textcoords": "offset points", "fontsize": 9.5}
+        colour = TEXT if i else QUERY
+        axis.annotate(plain(name), spots[i], color=colour, family=MONO, **style)
+
+
+def _overlap(one: tuple, other: tuple) -> float:
+    """The area that two boxes (left, bottom, width, height) share."""
+    wide, tall = [
+        min(one[i] + one[i + 2], other[i] + other[i + 2]) - max(one[i], other[i])
+        for i in (0, 1)
+    ]
+    return max(wide, 0) * max(tall, 0)
 
 
 def tree(

@@ -15,6 +15,7 @@ from course_lib import figures, sampling, tokenizer
 
 WIDE = ipywidgets.Layout(width="auto", max_width="768px")  # as wide as a picture
 LABEL = {"description_width": "90px"}  # "Temperature" is cut short at the usual 80
+SMALLEST = "600px"  # a picture's width: narrower, few of its letters could be read
 LONGEST = 2_000  # characters of a typed text that are cut; the rest waits
 MOST_IDS = 400  # tokens that the model reads in one go: about a second
 
@@ -61,13 +62,27 @@ def picture(axis: Axes) -> ipywidgets.Image:
     """A picture that a widget can change."""
     image = ipywidgets.Image(value=figures.png(axis), format="png")
     image.layout = ipywidgets.Layout(width=f"{axis.figure.get_figwidth() * 96:.0f}px")
+    image.layout.min_width = SMALLEST
     image.layout.max_width = "calc(100% - 4px)"  # its margins are two on each side
     return image
 
 
+def frame(image: ipywidgets.Image) -> ipywidgets.Box:
+    """What a picture stands in: on a page too narrow for it, it can be scrolled."""
+    box = ipywidgets.Box([image], layout=ipywidgets.Layout(overflow="auto"))
+    box.add_class("picture-frame")
+    return box
+
+
 def slider(name: str, low: int, high: int, value: int, step: int = 1):
-    """A slider of whole numbers."""
-    numbers = {"value": value, "min": low, "max": high, "step": step}
+    """A slider of whole numbers; one in steps shows "12,288" and can't be typed into.
+
+    The others can. (IntSlider would read a typed "12,288" as 12.)
+    """
+    if step > 1:
+        numbers = range(low, high + 1, step)
+        return choice(name, [(f"{number:,}", number) for number in numbers], value)
+    numbers = {"value": value, "min": low, "max": high}
     box = ipywidgets.IntSlider(description=name, style=LABEL, **numbers)
     box.layout = ipywidgets.Layout(width="auto", max_width="440px")
     return box
@@ -75,8 +90,8 @@ def slider(name: str, low: int, high: int, value: int, step: int = 1):
 
 def choice(name: str, options: list, value=None):
     """A few things to choose one from: a slider, for JupyterLab takes the arrow keys
-    of a drop-down list for itself."""
-    chosen = {"options": options, "value": options[0] if value is None else value}
+    of a drop-down list for itself. An option may be a pair: (what is shown, value)."""
+    chosen = {"options": options} | ({} if value is None else {"value": value})
     box = ipywidgets.SelectionSlider(description=name, style=LABEL, **chosen)
     box.layout = ipywidgets.Layout(width="auto", max_width="440px")
     return box
@@ -109,7 +124,7 @@ def steer(
 
     for control in controls:
         control.observe(update, "value")
-    return axis, ipywidgets.VBox([*controls, image, note])
+    return axis, ipywidgets.VBox([*controls, frame(image), note])
 
 
 def next_token_explorer(
@@ -171,7 +186,7 @@ def next_token_explorer(
         button.layout = ipywidgets.Layout(width="auto")
         button.on_click(append)
     row = ipywidgets.HBox(buttons, layout=ipywidgets.Layout(flex_flow="row wrap"))
-    return axis, ipywidgets.VBox([box, heat, image, row, note])
+    return axis, ipywidgets.VBox([box, heat, frame(image), row, note])
 
 
 def token_explorer(
@@ -184,7 +199,7 @@ def token_explorer(
     box = ipywidgets.Textarea(value=text, description="Text", rows=3, layout=WIDE)
     note = ipywidgets.HTML()
 
-    def draw() -> Axes:
+    def draw() -> tuple[Axes, str]:
         typed, rows, labels = box.value[:LONGEST], [], []
         for name, encoding in encodings.items():
             ids = encoding.encode(typed)
@@ -192,16 +207,15 @@ def token_explorer(
             labels.append(f"{name}: {len(ids):,} tokens")
         count = f"{len(typed):,} characters, {len(tokenizer.to_bytes(typed)):,} bytes"
         left = len(box.value) - len(typed)
-        note.value = count + (
-            f"; the last {left:,} characters are not shown" if left else ""
-        )
-        return figures.token_strip(rows, labels, f"{count}")
+        told = count + f"; the last {left:,} characters are not shown" * (left > 0)
+        return figures.token_strip(rows, labels, count), told
 
-    axis = draw()
+    axis, note.value = draw()
     image = picture(axis)
 
     def update(_) -> None:
-        image.value = figures.png(draw())
+        changed, told = draw()
+        image.value, note.value = figures.png(changed), told
 
     box.observe(update, "value")
-    return axis, ipywidgets.VBox([box, image, note])
+    return axis, ipywidgets.VBox([box, frame(image), note])

@@ -51,7 +51,8 @@ def still(model, encoding, monkeypatch):
     monkeypatch.setattr(attention_view, "anywidget", None)
     _, box = attention_view.attention_explorer(model, encoding, TEXT)
     named = parts(box)
-    image, note = named["view"].children
+    frame, note = named["view"].children
+    (image,) = frame.children
     return named | {"image": image, "note": note}
 
 
@@ -180,7 +181,8 @@ def test_the_picture_is_the_same_with_and_without(model, encoding, monkeypatch):
     monkeypatch.setattr(attention_view, "anywidget", None)
     still, box = attention_view.attention_explorer(model, encoding, TEXT, 1, 2)
     assert figures.png(live) == figures.png(still)
-    assert bytes(parts(box)["view"].children[0].value) == figures.png(still)
+    (image,) = parts(box)["view"].children[0].children
+    assert bytes(image.value) == figures.png(still)
 
 
 def test_importing_without_anywidget(monkeypatch):

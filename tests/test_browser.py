@@ -4,6 +4,8 @@ A real JupyterLab serves copies of lessons, cut down to the cells that a widget 
 real Chromium opens them, types, presses keys and clicks. Nothing may leave this machine.
 """
 
+import ast
+import dis
 import importlib.util
 import json
 import os
@@ -18,6 +20,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import CodeType
 from urllib.parse import urlsplit
 
 import pytest
@@ -30,32 +33,18 @@ except ImportError:  # the fixtures below say what to do
     sync_playwright = None
 
 ROOT = Path(__file__).resolve().parents[1]
-CELLS = {  # lesson → the cells that its widgets need, in the lesson's order
-    "00_next_token": ["set-up", "picture", "load", "explorer"],
-    "01_tokens": ["set-up", "picture"],
-    "02_embeddings": ["set-up", "picture", "word-map"],
-    "03_attention": ["set-up", "load", "picture", "banks", "bank-streams", "context"],
-    "04_mlp": ["set-up", "load", "picture", "toy", "toy-picture"],
-    "05_transformer": ["set-up", "load", "picture"],
-    "06_counting_gpt3": ["set-up", "picture"],
-    "07_backprop": ["set-up", "drawing", "picture"],
-    "09_sampling": ["set-up", "load", "settings", "picture"],
-}
-CELLS["03_attention"] += ["drift-picture", "all-twelve", "bank-flat", "bank-drift"]
-WIDGETS = (  # lesson.cell: the cells that show a widget
-    "00_next_token.explorer",
-    "01_tokens.picture",
-    "02_embeddings.word-map",
-    "03_attention.picture",
-    "03_attention.bank-drift",
-    "04_mlp.picture",
-    "04_mlp.toy-picture",
-    "05_transformer.picture",
-    "06_counting_gpt3.picture",
-    "07_backprop.picture",
-    "09_sampling.picture",
-)
+ROOMS = {
+    "widgets",
+    "attention_view",
+    "ipywidgets",
+}  # their parts make widgets, but STILL
+STILL = {"show", "live"}
+ALSO = {"07_backprop": {"train-letters"}}  # cells that change what other cells made
 CONTROLS = "[role=slider], input[type=text], textarea"
+TABBED = f"{CONTROLS}, button:not([disabled]), [role=button]"
+TYPED = [f"{n} {'Unbelievable! ' * 12}{n} professors and" for n in ("Two", "Three")]
+SHORT = {"07_backprop.trained-step": ["wher", "that"]}  # this one wants four letters
+THEMES_AND_WIDTHS = [("Light", 1280), ("Light", 800), ("Dark", 800), ("Dark", 1280)]
 SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none"},
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -71,14 +60,21 @@ TOKEN = "test-browser"
 STARTING = 60  # seconds that JupyterLab may take to start
 WAIT = 20_000  # milliseconds that anything on a page may take
 LOADING = 120_000  # milliseconds that a lesson may take to load its model
-# A picture's pixels; of a view made of elements, what it holds. Nothing: not yet there.
+# What a picture's pixels add up to, at half its size, which is quicker; of a view made of
+# elements, what it holds. Nothing: not yet there.
 PIXELS = """image => {
     if (image.tagName !== "IMG") return image.innerHTML;
     if (!image.complete || !image.naturalWidth) return "";
     const canvas = document.createElement("canvas");
-    [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
-    canvas.getContext("2d").drawImage(image, 0, 0);
-    return canvas.toDataURL();
+    canvas.width = image.naturalWidth / 2;
+    canvas.height = image.naturalHeight / 2;
+    const context = canvas.getContext("2d");
+    context.drawImage(image, 0, 0, canvas.width, canvas.height);
+    const pixels = context.getImageData(0, 0, canvas.width, canvas.height).data;
+    let sum = 0;
+    for (const pixel of new Uint32Array(pixels.buffer))
+        sum = Math.imul(sum, 31) + pixel | 0;
+    return `${canvas.width} × ${canvas.height}: ${sum}`;
 }"""
 CHANGED = f"""([image, before]) => !["", before].includes(({PIXELS})(image))"""
 FILLED = """() => {
@@ -86,19 +82,30 @@ FILLED = """() => {
     return Math.abs(bar.getBoundingClientRect().right - innerWidth) < 2;
 }"""
 # What sticks out of an output area, can be scrolled sideways or is cut short. A field of
-# text may hold more than it shows: that is what a field is for.
+# text may hold more than it shows: that is what a field is for. So may a picture's frame.
 TOO_WIDE = """area => {
     const edge = area.getBoundingClientRect();
+    const frame = ".picture-frame";
     const wide = e => e.scrollWidth > e.clientWidth + 1
         && getComputedStyle(e).overflowX !== "visible"
-        && !["INPUT", "TEXTAREA"].includes(e.tagName);
+        && !["INPUT", "TEXTAREA"].includes(e.tagName) && !e.matches(frame);
     const out = e => {
         const box = e.getBoundingClientRect();
+        if (e.parentElement.matches(frame)) return false;
         return box.width && (box.right > edge.right + 1 || box.left < edge.left - 1);
     };
     return [area, ...area.querySelectorAll("*")].filter(e => wide(e) || out(e))
         .map(e => `${e.tagName}.${e.className}: ${e.scrollWidth} > ${e.clientWidth}`);
 }"""
+# From now on, note what gets the focus; later: what of a widget never got it.
+WATCH = """widget => {
+    widget.met = new Set();
+    widget.onfocusin = event => widget.met.add(event.target);
+    widget.addEventListener("focusin", widget.onfocusin);
+}"""
+MISSED = f"""widget => [...widget.querySelectorAll('{TABBED}')]
+    .filter(e => !widget.met.has(e)).map(e => e.outerHTML)"""
+HOLDS_FOCUS = "widget => widget.contains(document.activeElement)"
 # The texts in an area whose contrast with the ground they stand on is below 4.5 (WCAG
 # 2.2, 1.4.3).
 FAINT = """area => {
@@ -141,6 +148,108 @@ def local(address: str) -> bool:
     return inside or url.hostname in ("localhost", "127.0.0.1")
 
 
+def code_of(cell: dict) -> str:
+    """A code cell's source; of any other, nothing."""
+    return "".join(cell["source"]) if cell["cell_type"] == "code" else ""
+
+
+def imported(tree: ast.Module) -> tuple[set[str], set[str]]:
+    """What a cell calls the rooms of widgets, and the parts it takes from them."""
+    rooms, parts = set(ROOMS), set()
+    for line in ast.walk(tree):
+        if isinstance(line, ast.Import | ast.ImportFrom):
+            source = (isinstance(line, ast.ImportFrom) and line.module) or ""
+            for one in line.names:
+                if last(one.name) in ROOMS:
+                    rooms.add(one.asname or one.name)
+                elif last(source) in ROOMS and one.name not in STILL:
+                    parts.add(one.asname or one.name)
+    return rooms, parts
+
+
+def last(path: str) -> str:
+    """The last name of a dotted path: "course_lib.widgets" → "widgets"."""
+    return path.rpartition(".")[2]
+
+
+def makes_widget(code: str) -> bool:
+    """Whether a cell calls something that makes a control or a widget.
+
+    That is: a part of the rooms of widgets, by whatever name it is imported, but what
+    shows a picture; or show with three arguments, for the third is a widget.
+    """
+    tree = ast.parse(code)
+    rooms, parts = imported(tree)
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call):
+            room, _, part = ast.unparse(call.func).rpartition(".")
+            made = (room in rooms or last(room) in ROOMS) and part not in STILL
+            shown = part == "show" and len(call.args) + len(call.keywords) > 2
+            if made or shown or (not room and part in parts):
+                return True
+    return False
+
+
+def names(program: CodeType) -> tuple[set[str], set[str]]:
+    """What a compiled cell gives a name to, and the names that it wants from outside."""
+    made, wanted = set(), set()
+    for step in dis.get_instructions(program):
+        if step.opname == "STORE_NAME":
+            made.add(step.argval)
+        elif step.opname in ("LOAD_NAME", "LOAD_GLOBAL") and step.argval not in made:
+            wanted.add(step.argval)
+    for part in program.co_consts:
+        if isinstance(part, CodeType):  # a function or a class, which may run later
+            wanted |= names(part)[1] - made
+    return made, wanted
+
+
+def needed(cells: list[dict], places: list[int]) -> list[int]:
+    """The places of these cells and of all that they need, in the lesson's order.
+
+    A cell needs the last cell before it that gives a name it uses.
+    """
+    named = [names(compile(code_of(cell), "a cell", "exec")) for cell in cells]
+    found, waiting = set(), [0, *places]  # the first cell is the set-up
+    while waiting:
+        place = waiting.pop()
+        if place not in found:
+            found.add(place)
+            for name in named[place][1]:
+                makers = [i for i in range(place) if name in named[i][0]]
+                waiting += makers[-1:]
+    return sorted(found)
+
+
+def read_lesson(lesson: str) -> dict:
+    """A lesson's notebook, only its code cells."""
+    file = ROOT / "notebooks" / f"{lesson}.ipynb"
+    notebook = json.loads(file.read_text(encoding="utf-8"))
+    return notebook | {"cells": [cell for cell in notebook["cells"] if code_of(cell)]}
+
+
+def find_widgets() -> dict[str, list[str]]:
+    """lesson.cell → for each cell that shows a widget, the ids of what it needs."""
+    found = {}
+    for file in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        cells = read_lesson(file.stem)["cells"]
+        ids = [cell["id"] for cell in cells]
+        also = [ids.index(id) for id in ALSO.get(file.stem, ())]
+        for place, cell in enumerate(cells):
+            if makes_widget(code_of(cell)):
+                before = [other for other in also if other < place]
+                wanted = needed(cells, [place, *before])
+                found[f"{file.stem}.{cell['id']}"] = [ids[i] for i in wanted]
+    return found
+
+
+WIDGETS = find_widgets()  # lesson.cell → cells; a new widget is tested from the start
+CELLS = {  # lesson → the cells that its widgets need
+    lesson: {id for name in WIDGETS if name.startswith(lesson) for id in WIDGETS[name]}
+    for lesson in sorted({name.split(".")[0] for name in WIDGETS})
+}
+
+
 @dataclass
 class Visit:
     """A widget on a page, and what must not happen on that page."""
@@ -160,14 +269,15 @@ class Visit:
     def stored(self) -> dict:
         """The widget's cell as the lesson's file holds it."""
         lesson, id = self.name.split(".")
-        return next(cell for cell in cut_down(lesson)["cells"] if cell["id"] == id)
+        return next(c for c in read_lesson(lesson)["cells"] if c["id"] == id)
 
     @property
     def cell(self):
         """The widget's cell on the page."""
         lesson, id = self.name.split(".")
         cells = self.page.locator(".jp-Notebook .jp-CodeCell")
-        return cells.nth(CELLS[lesson].index(id))
+        ids = [cell["id"] for cell in cut_down(lesson)["cells"]]
+        return cells.nth(ids.index(id))
 
     @property
     def output(self):
@@ -215,10 +325,8 @@ def set_settings(folder: Path) -> None:
 
 def cut_down(lesson: str) -> dict:
     """A lesson with only the cells that its widgets need, outputs and all."""
-    file = ROOT / "notebooks" / f"{lesson}.ipynb"
-    notebook = json.loads(file.read_text(encoding="utf-8"))
+    notebook = read_lesson(lesson)
     cells = [cell for cell in notebook["cells"] if cell["id"] in CELLS[lesson]]
-    assert [cell["id"] for cell in cells] == CELLS[lesson]
     for cell in cells:
         cell["execution_count"] = None  # so that a number tells that the cell was run
     return notebook | {"cells": cells}
@@ -334,23 +442,38 @@ def note_error(here: Visit, message) -> None:
 
 @pytest.fixture(scope="module")
 def lessons(visit, lab) -> Callable:
-    """lessons(name) is that widget, its lesson opened, looked at, and then run, once."""
-    opened = {}
+    """lessons(name) is that widget, its lesson opened, looked at, and then run, once.
 
-    def get(name: str) -> Visit:
-        lesson = name.split(".")[0]
+    The lesson after it is opened, too: its kernel works while this one is looked at.
+    """
+    opened, order = {}, list(CELLS)
+
+    def start(lesson: str) -> None:
         if lesson not in opened:
             opened[lesson] = []  # a lesson that fails is not tried again
             page = visit()
             open_lesson(lab, page, lesson)
             opened[lesson] = run_lesson(page, lesson)
-        if not opened[lesson]:
-            pytest.fail(f"{lesson} did not run: see the first test that failed.")
-        here = next(here for here in opened[lesson] if here.name == name)
+
+    def get(name: str) -> Visit:
+        place = order.index(name.split(".")[0])
+        for lesson in order[place : place + 2]:
+            start(lesson)
+        if not opened[order[place]]:
+            pytest.fail(f"{name} did not run: see the first test that failed.")
+        here = next(here for here in opened[order[place]] if here.name == name)
         here.page.bring_to_front()  # a page behind another is slow and misses keys
+        expect(here.widget).to_be_visible(timeout=LOADING)
+        await_picture(here, "")
         return here
 
     return get
+
+
+@pytest.fixture(scope="module", params=WIDGETS)
+def here(lessons, request) -> Visit:
+    """Each widget in turn: all tests of one, then all of the next."""
+    return lessons(request.param)
 
 
 def open_lesson(lab: Lab, here: Visit, lesson: str) -> None:
@@ -361,20 +484,18 @@ def open_lesson(lab: Lab, here: Visit, lesson: str) -> None:
     here.page.goto(f"{tree}?token={TOKEN}")
     # A cell run before this would be met with a dialog that asks for a kernel.
     ready = "Python 3 (ipykernel) | Idle"
-    expect(here.page.locator("#jp-main-statusbar")).to_contain_text(ready)
+    bar = here.page.locator("#jp-main-statusbar")
+    expect(bar).to_contain_text(ready, timeout=LOADING)
 
 
 def run_lesson(page: Visit, lesson: str) -> list[Visit]:
-    """Look at each widget's place in an open lesson, then run all and await them."""
+    """Look at each widget's place in an open lesson, then have all cells run."""
     names = [name for name in WIDGETS if name.startswith(f"{lesson}.")]
     widgets = [replace(page, name=name, first={}) for name in names]
     for here in widgets:
         look_first(here)
     page.page.locator(".lm-MenuBar-item", has_text="Run").first.click()
     page.page.locator('.lm-Menu-item[data-command="runmenu:run-all"]').click()
-    for here in widgets:
-        expect(here.widget).to_be_visible(timeout=LOADING)
-        await_picture(here, "")
     return widgets
 
 
@@ -400,7 +521,7 @@ def picture(here: Visit) -> str:
 def await_picture(here: Visit, before: str) -> None:
     """Wait until the widget's picture is another one than before."""
     image = here.image.element_handle()
-    here.page.wait_for_function(CHANGED, arg=[image, before], polling=100)
+    here.page.wait_for_function(CHANGED, arg=[image, before], polling=50)
 
 
 def type_into(here: Visit, box, text: str) -> None:
@@ -411,16 +532,24 @@ def type_into(here: Visit, box, text: str) -> None:
     here.page.keyboard.type(text)
 
 
-def nudge(here: Visit, control, text: str = "It is a long way to Tipperary.") -> None:
-    """Set a control to another value by its keys; wait until the picture follows."""
+def nudge(here: Visit, control) -> None:
+    """Set a control that has the focus to another value; wait for another picture.
+
+    A slider is moved and moved back, for of two sliders one may leave the other nothing
+    to do: where the words are flat, nothing turns.
+    """
     if control.get_attribute("role") == "slider":
         now, most = map(control.get_attribute, ("aria-valuenow", "aria-valuemax"))
-        press(here, "ArrowLeft" if float(now) == float(most) else "ArrowRight")
-    else:
-        before = picture(here)
-        type_into(here, control, text)
-        here.page.keyboard.press("Enter")
-        await_picture(here, before)
+        keys = "ArrowRight", "ArrowLeft"
+        for key in keys[::-1] if float(now) == float(most) else keys:
+            press(here, key)
+        return
+    before, texts = picture(here), SHORT.get(here.name, TYPED)
+    text = next(text for text in texts if text != control.input_value())
+    here.page.keyboard.press("ControlOrMeta+a")
+    here.page.keyboard.insert_text(text)  # at once, as by ControlOrMeta+v
+    here.page.keyboard.press("Enter")
+    await_picture(here, before)
 
 
 def press(here: Visit, key: str) -> None:
@@ -439,13 +568,31 @@ def tab_to(here: Visit, control) -> None:
     expect(control).to_be_focused()
 
 
+def start_of(here: Visit) -> None:
+    """Put the focus where Tab leads into the widget."""
+    here.widget.evaluate("box => { box.tabIndex = -1; box.focus(); }")
+
+
+def tab_through(here: Visit) -> list[str]:
+    """Press Tab until the focus leaves the widget; give what never had it."""
+    here.widget.evaluate(WATCH)
+    start_of(here)
+    for _ in range(200):
+        here.page.keyboard.press("Tab")
+        if not here.widget.evaluate(HOLDS_FOCUS):
+            return here.widget.evaluate(MISSED)
+    return ["Tab never leaves the widget"]
+
+
 def set_theme(here: Visit, theme: str) -> None:
     """Choose a theme, "Light" or "Dark", in the menu."""
     page, item = here.page, here.page.locator(".lm-Menu-item")
+    mark = "true" if theme == "Light" else "false"
+    if page.locator("body").get_attribute("data-jp-theme-light") == mark:
+        return
     page.locator(".lm-MenuBar-item", has_text="Settings").click()
     item.filter(has_text=re.compile("^Theme$")).click()
     item.filter(has_text=re.compile(f"^JupyterLab {theme}$")).click()
-    mark = "true" if theme == "Light" else "false"
     expect(page.locator("body")).to_have_attribute("data-jp-theme-light", mark)
 
 
@@ -459,7 +606,7 @@ def screenshot(here: Visit, state: str) -> None:
     """Keep a picture of the page where COURSE_SCREENSHOTS says, if it does."""
     folder = os.environ.get("COURSE_SCREENSHOTS")
     if folder:
-        here.output.scroll_into_view_if_needed()
+        here.cell.scroll_into_view_if_needed()
         here.page.screenshot(path=Path(folder) / f"{here.name}-{state}.png")
 
 
@@ -549,7 +696,10 @@ def test_next_token_explorer_keyboard_appends(lessons):
 
 
 def test_token_explorer_reads_what_is_typed(lessons):
-    """A character may be several bytes; letters are typed text, not shortcuts."""
+    """A character may be several bytes; letters are typed text, not shortcuts.
+
+    The note is the last thing to change: then the picture is at rest.
+    """
     here = lessons("01_tokens.picture")
     cells = here.page.locator(".jp-Notebook .jp-Cell").count()
     for text in ("naïve 😀", "", "bad axes"):
@@ -674,50 +824,137 @@ def test_residual_flow_answers_any_text(lessons, text):
     assert here.widget.locator(".widget-html-content").all_inner_texts() == [""]
 
 
-@pytest.mark.parametrize("name", WIDGETS)
-def test_every_control_by_keyboard(lessons, name):
-    """Tab leads to each in turn; its keys change the picture, a slider's to the ends."""
-    here = lessons(name)
+def test_stored_picture_shows_before_anything_runs(here):
+    """The very picture that the file holds, no widget, and no cell with a number."""
+    outputs = here.stored["outputs"]
+    assert outputs, f"{here.name}: no outputs. Run all the lesson's cells and save it."
+    png = "".join(outputs[0]["data"]["image/png"]).replace("\n", "")
+    [[source, width]] = here.first["images"]
+    assert source == f"data:image/png;base64,{png}" and width > 0
+    assert here.first["widgets"] == 0 and here.first["run"] == []
+
+
+def test_sliders_go_to_their_ends(here):
+    """By Home and End; at the end they stay, for the tests below."""
+    for control in here.controls.all():
+        if control.get_attribute("role") == "slider":
+            control.focus()
+            least, most = map(control.get_attribute, ("aria-valuemin", "aria-valuemax"))
+            if control.get_attribute("aria-valuenow") == least:
+                press(here, "End")
+            press(here, "Home")
+            expect(control).to_have_attribute("aria-valuenow", least)
+            press(here, "End")
+            expect(control).to_have_attribute("aria-valuenow", most)
+
+
+@pytest.mark.parametrize(("theme", "width"), THEMES_AND_WIDTHS)
+def test_widget_by_keyboard_fits_and_can_be_read(here, theme, width):
+    """Tab leads to every control, its keys change the picture; with long words to show.
+
+    The picture's letters stay readable: those of 9 points are 9 pixels high or more.
+    """
+    set_theme(here, theme)
+    resize(here, width)
     cells = here.page.locator(".jp-Notebook .jp-Cell").count()
-    here.widget.evaluate("box => { box.tabIndex = -1; box.focus(); }")
+    assert tab_through(here) == []
+    start_of(here)
     assert here.controls.count() > 0
     for control in here.controls.all():
         expect(control).to_be_visible()
         tab_to(here, control)
         nudge(here, control)
-        if control.get_attribute("role") == "slider":
-            press(here, "Home")
-            press(here, "End")
         expect(control).to_be_focused()
+    screenshot(here, f"{theme.lower()}-{width}")
     assert here.page.locator(".jp-Notebook .jp-Cell").count() == cells
-
-
-@pytest.mark.parametrize("theme", ["Light", "Dark"])
-@pytest.mark.parametrize("name", WIDGETS)
-def test_widget_fits_and_can_be_read(lessons, name, theme):
-    """In both themes, in a wide and a narrow window, with long words to show."""
-    here = lessons(name)
-    set_theme(here, theme)
-    control = here.controls.first
-    control.focus()
-    nudge(here, control, f"{theme} {'Unbelievable! ' * 12}{theme} professors and")
-    for width in (1280, 800):
-        resize(here, width)
-        screenshot(here, f"{theme.lower()}-{width}")
-        assert here.output.evaluate(TOO_WIDE) == []
+    assert here.output.evaluate(TOO_WIDE) == []
     assert here.output.evaluate(FAINT) == []
+    for drawn in here.widget.locator("img.widget-image").all():
+        assert drawn.bounding_box()["width"] >= 600
 
 
-@pytest.mark.parametrize("name", WIDGETS)
-def test_stored_picture_shows_before_anything_runs(lessons, name):
-    """The very picture that the file holds, no widget, and no cell with a number."""
-    here = lessons(name)
-    outputs = here.stored["outputs"]
-    assert outputs, f"{name}: no outputs. Run all the lesson's cells and save it."
-    png = "".join(outputs[0]["data"]["image/png"]).replace("\n", "")
-    [[source, width]] = here.first["images"]
-    assert source == f"data:image/png;base64,{png}" and width > 0
-    assert here.first["widgets"] == 0 and here.first["run"] == []
+def test_a_narrow_window_shows_a_part_or_without_its_file_browser_all(lessons):
+    """A pointer can scroll what is hidden; the keyboard puts the file browser away."""
+    here = lessons("06_counting_gpt3.picture")
+    frame = here.widget.locator(".picture-frame")
+    hidden = "frame => frame.scrollWidth - frame.clientWidth"
+    resize(here, 1280)
+    assert frame.evaluate(hidden) == 0
+    resize(here, 800)
+    assert frame.evaluate(hidden) > 0
+    frame.hover()
+    here.page.mouse.wheel(100, 0)
+    scrolled = "frame => frame.scrollLeft > 10"
+    here.page.wait_for_function(scrolled, arg=frame.element_handle())
+    for fits in (True, False):
+        here.controls.last.focus()
+        here.page.keyboard.press("ControlOrMeta+b")
+        change = (
+            f"frame => (frame.scrollWidth <= frame.clientWidth) === {str(fits).lower()}"
+        )
+        here.page.wait_for_function(change, arg=frame.element_handle())
+        assert here.output.evaluate(TOO_WIDE) == []
+
+
+def test_large_numbers_have_their_comma(lessons):
+    """And stay what they are: "12,288" is never read as 12."""
+    here = lessons("06_counting_gpt3.picture")
+    control, readout = here.controls.first, here.widget.locator(".widget-readout").first
+    control.focus()
+    here.page.keyboard.press("End")
+    expect(readout).to_have_text("12,288")
+    readout.click()
+    here.page.keyboard.press("Enter")
+    assert tab_through(here) == []
+    expect(readout).to_have_text("12,288")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from course_lib import widgets\n_, box = widgets.steer(draw, *controls)",
+        "from course_lib import widgets as w\nw.slider('n', 0, 9, 1)",
+        "import course_lib.widgets\ncourse_lib.widgets.text_box('t', '')",
+        "from course_lib.widgets import show, choice as pick\npick('c', 'ab')",
+        "for text in texts:\n    attention_view.attention_explorer(model, cut, text)",
+        "def made():\n    return widgets.token_explorer({}, '')",
+        "import ipywidgets\nipywidgets.IntSlider()",
+        "from ipywidgets import IntSlider\nIntSlider()",
+        "show(picture, caption, made)",
+        "show(picture, caption, widget=made)",
+    ],
+)
+def test_a_cell_with_a_widget_is_found(code):
+    assert makes_widget(code)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from course_lib import widgets\nwidgets.show(axis, 'What it shows.')",
+        "from course_lib.widgets import live, show\nshow(axis, told)\nlive(axis, told)",
+        "from course_lib import widgets, attention_view",
+        "figures.steer(1, 2, 3)\nslider = 'widgets.slider()'",
+    ],
+)
+def test_a_cell_without_a_widget_is_not_found(code):
+    assert not makes_widget(code)
+
+
+def test_widgets_of_every_kind_are_among_those_tested():
+    lessons = {name.split(".")[0] for name in WIDGETS}
+    assert len(lessons) >= 9 and len(WIDGETS) >= 14
+    late = {"03_attention.bank-drift", "04_mlp.toy-picture", "07_backprop.real-picture"}
+    assert {*late, *SHORT} <= {*WIDGETS}
+    assert ALSO.keys() <= CELLS.keys()
+
+
+def test_a_cell_needs_whoever_named_last_what_it_uses():
+    lines = "import os", "a = 1", "b = a", "a = 2", "def f(x): return a + x", "c = b"
+    lines += "b = 3", "d = [f(b) for b in c]", "import e"
+    cells = [{"cell_type": "code", "source": [line]} for line in lines]
+    assert needed(cells, [7]) == [0, 1, 2, 3, 4, 5, 7]
+    assert needed(cells, [2, 8]) == [0, 1, 2, 8]
 
 
 def test_nothing_leaves_and_nothing_fails(lessons, visit):

@@ -26,6 +26,7 @@ from course_lib import (
     llama,
     pretrained,
     sampling,
+    scales,
     tokenizer,
 )
 from course_lib.__main__ import parser
@@ -298,8 +299,9 @@ def test_100_kb_of_tamil_and_emoji(tmp_path, capfd, tokens):
 
 
 def test_the_scales_models_and_runs_are_possible():
-    assert parser().parse_args(["train"]).scale in commands.SCALES
-    for name, (shape, config) in commands.SCALES.items():
+    assert parser().parse_args(["train"]).scale in scales.SCALES
+    for name, scale in scales.SCALES.items():
+        shape, config = scale.shape, scale.run
         args = parser().parse_args(["train", "--fast", "--scale", name])
         fast_shape, fast = commands.settings(args, 77)
         assert fast_shape.vocabulary == 77 and fast_shape.context == fast.context
@@ -313,6 +315,50 @@ def test_what_the_command_line_gives_comes_before_the_scale(own):
     shape, config = commands.settings(parser().parse_args(words.split()), 5)
     assert (config.rate, config.muon, config.context, shape.context) == (0.5, 0, 9, 9)
     assert (config.batch, config.accumulate, config.warmup) == (6, 3, 20)
+
+
+LINES = "a\nbb\n\nab\na"  # lines begin at 0, 2, 5, 6 and 9
+
+
+@pytest.mark.parametrize("kept", range(1, 10))
+def test_lines_begin_after_line_ends_on_both_sides_of_a_cut(kept):
+    encoding = tokenizer.Characters("ab\n")
+    ids = torch.tensor(encoding.encode(LINES))
+    first, rest = commands.lines(ids, encoding, kept)
+    every = [0, 2, 5, 6, 9]
+    assert first.tolist() == [place for place in every if place < kept]
+    assert rest.tolist() == [place - kept for place in every if place >= kept]
+
+
+def test_with_lines_both_texts_are_read_from_the_beginnings_of_lines(
+    own, tmp_path, monkeypatch
+):
+    given, real = {}, commands.train
+
+    def watch(model, *texts, **more):
+        given.update(more, texts=texts[:2])
+        return real(model, *texts, **more)
+
+    monkeypatch.setattr(commands, "train", watch)
+    assert train(own, tmp_path / "run", "--lines", "--steps", "1") == 0
+    _, encoding, _ = pretrained.trained(tmp_path / "run")
+    stories = own.read_text(encoding="utf-8").splitlines()
+    for ids, name in zip(given["texts"], ("starts", "val_starts")):
+        texts = [encoding.decode(ids[place:].tolist()) for place in given[name]]
+        begun = [text.splitlines()[0] for text in texts if text]
+        assert len(begun) >= 2  # and each is a story, or how one begins
+        assert all(any(one.startswith(line) for one in stories) for line in begun)
+    train(own, tmp_path / "plain", "--steps", "1")
+    assert given["starts"] is None and given["val_starts"] is None
+
+
+def test_a_resumed_run_reads_its_checkpoint_once(own, tmp_path, monkeypatch):
+    read, real = [], checkpoints.read
+    spy = lambda path: read.append(path.name) or real(path)  # noqa: E731
+    assert train(own, tmp_path / "run") == 0
+    monkeypatch.setattr(checkpoints, "read", spy)
+    assert train(own, tmp_path / "run", "--resume") == 0
+    assert read == [checkpoints.WEIGHTS, checkpoints.MEMORY]
 
 
 # In processes of their own ------------------------------------------------------------
@@ -338,7 +384,8 @@ def test_from_the_shell_a_problem_is_a_sentence_and_a_status(tmp_path):
     for running in (shell, inner):
         out, err = running.communicate(timeout=120)
         assert running.returncode == 1 and out == ""
-        assert err == f"course_lib: There is no file {tmp_path / 'nowhere'}.\n"
+        missing = f"course_lib: There is no file {tmp_path / 'nowhere'}: give a run's"
+        assert err.startswith(missing) and err.count("\n") == 1
 
 
 def test_two_processes_train_as_one_does_and_one_of_them_speaks(own, tmp_path, capfd):
@@ -856,9 +903,3 @@ def test_the_real_llm_knows_the_capital_of_france(llm, talk, monkeypatch):
     monkeypatch.setattr(pretrained, "smollm2", lambda at: llm)
     said = talk("What is the capital of France?", "", words=["--temperature", "0"])
     assert "Paris" in said and "<|" not in said
-
-
-def test_lines_begin_after_line_ends():
-    encoding = tokenizer.Characters("ab\n")
-    ids = torch.tensor(encoding.encode("a\nbb\n\nab"))
-    assert commands.lines(ids, encoding).tolist() == [0, 2, 5, 6]

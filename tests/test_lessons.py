@@ -208,7 +208,7 @@ ROOMS = {
 # The stage, not the play: what lessons look through. (llama.py is built in lesson 11,
 # inside.py in lesson 13.)
 STAGE = {"device", "figures", "widgets", "classroom", "pretrained", "environment"}
-STAGE |= {"inside", "data", "attention_view", "llama"}
+STAGE |= {"inside", "data", "attention_view", "llama", "scales"}
 
 
 @every_lesson

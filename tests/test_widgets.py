@@ -34,7 +34,8 @@ def model(ids):
 @pytest.fixture
 def explorer(encoding):
     _, box = widgets.next_token_explorer(model, encoding, "The sun")
-    text, heat, image, row, note = box.children
+    text, heat, frame, row, note = box.children
+    (image,) = frame.children
     return {"text": text, "heat": heat, "image": image, "row": row, "note": note}
 
 
@@ -99,7 +100,8 @@ def test_any_text_is_answered(explorer, text):
 @pytest.mark.filterwarnings("error")
 def test_any_text_is_cut(encoding, text):
     _, box = widgets.token_explorer({"SmolLM2": encoding}, "start")
-    area, image, note = box.children
+    area, frame, note = box.children
+    (image,) = frame.children
     before = image.value
     area.value = text
     assert image.value != before
@@ -115,7 +117,8 @@ def number(value):
 def test_a_slider_steers_a_picture():
     slider = widgets.slider("n", 0, 9, 2)
     axis, box = widgets.steer(number, slider)
-    control, image, note = box.children
+    control, frame, note = box.children
+    (image,) = frame.children
     assert control is slider and bytes(image.value) == figures.png(axis)
     slider.value = 5
     assert bytes(image.value) == figures.png(number(5)) and note.value == ""
@@ -124,7 +127,8 @@ def test_a_slider_steers_a_picture():
 def test_what_cannot_be_drawn_is_said_and_the_picture_stays():
     slider = widgets.slider("n", 0, 9, 2)
     _, box = widgets.steer(number, slider)
-    _, image, note = box.children
+    _, frame, note = box.children
+    (image,) = frame.children
     before = image.value
     slider.value = 3
     assert image.value == before and note.value == "Three &lt;is&gt; too many."
@@ -134,7 +138,7 @@ def test_what_cannot_be_drawn_is_said_and_the_picture_stays():
 
 def test_every_kind_of_control_steers():
     controls = (
-        widgets.slider("n", 0, 9, 1, 2),
+        widgets.slider("n", 0, 9, 1),
         widgets.choice("c", ["x", "y"], "y"),
         widgets.text_box("t", "word"),
     )
@@ -148,6 +152,32 @@ def test_every_kind_of_control_steers():
     controls[0].value, controls[1].value, controls[2].value = 3, "x", ""
     assert seen == [(1, "y", "word"), (3, "y", "word"), (3, "x", "word"), (3, "x", "")]
     assert controls[2].continuous_update is False  # not a forward pass for every key
+
+
+def test_a_slider_in_steps_shows_commas_and_gives_numbers():
+    slider = widgets.slider("Channels", 128, 12_288, 12_288, 128)
+    seen = []
+    widgets.steer(lambda value: seen.append(value) or figures.bars(["a"], [1]), slider)
+    assert (slider.label, slider.value, len(slider.options)) == ("12,288", 12_288, 96)
+    slider.index = 7
+    assert slider.label == "1,024" and seen == [12_288, 1_024]
+    assert type(seen[-1]) is int
+
+
+def test_a_choice_starts_where_it_is_asked_to():
+    pairs = [("one", 1), ("two", 2)]
+    assert widgets.choice("c", pairs).value == 1
+    assert widgets.choice("c", pairs, 2).label == "two"
+    assert widgets.choice("c", ["x", "y"]).value == "x"
+
+
+def test_a_picture_keeps_its_letters_readable_and_can_be_scrolled():
+    """Its least width on a page; what doesn't fit is the frame's to scroll."""
+    image = widgets.picture(figures.bars(["a"], [1.0]))
+    points = 9 * int(image.layout.min_width.removesuffix("px")) / (8 * 72)
+    assert points > 9  # pixels that 9 points of a picture 8 inches wide are high
+    frame = widgets.frame(image)
+    assert frame.children == (image,) and "picture-frame" in frame._dom_classes
 
 
 def test_show_gives_picture_text_and_alternative(monkeypatch):
