@@ -341,11 +341,9 @@ def points(id: str, answer: Any, private: str = "") -> int:
 
     COURSE_PRIVATE_CHECKS names a file with further checks, as in `assigned`.
     """
-    exercise = find(id)
     private = private or os.environ.get("COURSE_PRIVATE_CHECKS", "")
-    seed = id.partition("@")[2]
-    for one in assigned(id[:2], seed, private):
-        exercise = one if one.id == id else exercise
+    every = assigned(id[:2], id.partition("@")[2], private)
+    exercise = next(one for one in every if one.id == id)
     started = is_started(exercise, answer) and answer is not exercise.reference
     if not started or (exercise.is_function and not callable(answer)):
         return 0

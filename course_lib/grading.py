@@ -291,9 +291,7 @@ def job_of(exercise: Exercise, cells: list, hidden: list[str]) -> dict:
     """All that a student's process must know of an exercise: not its answer."""
     others = [e for e in classroom.exercises(exercise.id[:2]) if e.id != exercise.id]
     given = [(e.name, room_of(e)) for e in others if room_of(e)]
-    home = sys.modules[exercise.checks[0].run.__module__]
-    classes = [c for c in vars(home).values() if inspect.isclass(c)]
-    own = [c for c in classes if c.__module__ == home.__name__]
+    kinds = kinds_for(exercise)
     return {
         "cells": cells,
         "stub": f"stub-{exercise.name.replace('_', '-')}",
@@ -301,7 +299,7 @@ def job_of(exercise: Exercise, cells: list, hidden: list[str]) -> dict:
         "blank": classroom.stub(exercise),
         "given": given,
         "reference": room_of(exercise),
-        "kinds": [(c.__name__, inspect.getsource(c)) for c in own],
+        "kinds": [(name, inspect.getsource(kind)) for name, kind in kinds.items()],
         "hidden": hidden,
         "isolated": True,
     }

@@ -105,7 +105,7 @@ class Writer:
     """Turns values into JSON and bytes."""
 
     def __init__(self, table: Table):
-        self.table, self.blobs, self.open = table, [], []
+        self.table, self.blobs = table, []
 
     def value(self, thing: Any) -> Any:
         """A value as JSON; what can change goes as its number."""
@@ -130,9 +130,7 @@ class Writer:
     def by_number(self, thing: Any) -> dict:
         """A thing that can change, a function, or the name of a type."""
         if self.kind(thing):
-            if id(thing) not in self.table.numbers:
-                self.table.number(thing)
-            return {"thing": self.table.numbers[id(thing)]}
+            return {"thing": self.table.number(thing)}
         if callable(thing) and self.table.first == 0:
             return {"function": self.table.number(thing)}
         return {"other": type(thing).__name__}

@@ -297,7 +297,8 @@ class Shape:
 
 NEW = {"files": 0x20000, "processes": 0x20000000, "network": 0x40000000}  # sched.h
 NEW_USER = 0x10000000
-PRIVATE, READ_ONLY, RECURSIVE = 0x40000, 1, 0x8000  # mount.h, fcntl.h
+PRIVATE, READ_ONLY, ALL_OF_THEM = 0x40000, 1, 0x4000  # mount.h
+RECURSIVE = 0x8000  # fcntl.h
 MOUNT_SETATTR = 442  # the number of the system call, the same on all machines
 NO_NEW_PRIVILEGES, DIE_WITH_PARENT = 38, 1  # prctl.h
 
@@ -365,12 +366,13 @@ def shut(libc: ctypes.CDLL, hidden: list[str]) -> bool:
     The working folder becomes a small one in memory, which is gone with the process.
     """
     here = os.getcwd().encode()
-    fine = libc.mount(None, b"/", None, RECURSIVE // 2 | PRIVATE, None) == 0
+    fine = libc.mount(None, b"/", None, ALL_OF_THEM | PRIVATE, None) == 0
     every = (ctypes.c_uint64 * 4)(READ_ONLY, 0, 0, 0)
     size = ctypes.sizeof(every)
     fine &= libc.syscall(MOUNT_SETATTR, -100, b"/", RECURSIVE, every, size) == 0
     fine &= libc.mount(b"none", here, b"tmpfs", 0, b"size=64m") == 0
-    for path in hidden:
+    # /proc shows other processes, and how they were started: paths of private checks too.
+    for path in [*hidden, "/proc"]:
         over = libc.mount(b"none", path.encode(), b"tmpfs", READ_ONLY, b"size=4k")
         fine &= over == 0 or not os.path.exists(path)
     os.chdir(here)

@@ -240,6 +240,8 @@ TRIES = {
     "a teacher's file": "open({secret!r}).read()",
     "a file to change": "open({victim!r}, 'w').write('0')",
     "another process": "import os; os.kill({pid}, 0)",
+    "a file through another process": "open('/proc/{pid}/root' + {secret!r}).read()",
+    "how others were started": "open('/proc/{pid}/cmdline').read()",
     "an exercise's file": "import course_lib.exercises.lesson_05",
     "a way back": "import ctypes; c = ctypes.CDLL(None); "
     "assert c.umount2({hidden!r}.encode(), 2) == 0",
