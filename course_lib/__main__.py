@@ -15,6 +15,7 @@ import sys
 
 from course_lib import environment
 from course_lib.environment import Problem, python_of
+from course_lib.saved import SAVING
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,6 +35,10 @@ def parser() -> argparse.ArgumentParser:
 
     test = command("test", "Install, then run every test and every lesson.")
     test.add_argument("lesson", nargs="?", help="one lesson's number, such as 01")
+    cores = min(os.cpu_count() or 1, 4)
+    test.add_argument(
+        "--processes", type=int, default=cores, help=f"tests at a time ({cores})"
+    )
     for one in (lab, test):
         one.add_argument(
             "--no-install", action="store_true", help="use this Python as it is"
@@ -64,7 +69,9 @@ def parser() -> argparse.ArgumentParser:
     doctor = command("doctor", "Say what this machine has and what is missing.")
     doctor.add_argument("--fetch", action="store_true", help="download what is missing")
 
-    refresh = command("refresh", "Run lessons and save them with fresh outputs.")
+    refresh = command(
+        "refresh", "For authors: run lessons and save them with fresh outputs."
+    )
     refresh.add_argument("lesson", nargs="*", help="numbers, such as 00 01; none: all")
 
     add_assignment(
@@ -220,7 +227,7 @@ def lab(args) -> int:
     if subprocess.run([python, "-m", "course_lib.cache"]).returncode:
         print("Lessons that need the model will say the same. Opening all the same.")
     first = sorted((environment.ROOT / "notebooks").glob("00_*.ipynb"))[0]
-    words = [python, "-m", "jupyterlab", first, f"--port={args.port}"]
+    words = [python, "-m", "jupyterlab", first, f"--port={args.port}", SAVING]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         words.append("--allow-root")  # in a container one is root
     if args.no_browser:
@@ -241,6 +248,9 @@ def test(args) -> int:
     chosen = [str(p) for p in sorted(folder.glob(f"{number or ''}*.ipynb"))]
     words = [str(python), "-m", "pytest", "--nbval-lax", "--nbval-current-env"]
     words += ["--nbval-cell-timeout=300", *([] if number else ["tests"]), *chosen]
+    if not number and args.processes > 1:
+        # Whole files to each: a lesson's cells belong to one kernel.
+        words += [f"-n{args.processes}", "--dist=loadfile", "--no-loadscope-reorder"]
     # Threads that spin while they wait are three times slower on a busy machine.
     calm = {"OMP_WAIT_POLICY": "PASSIVE", "COURSE_OFFLINE": "1"}
     calm["COURSE_SCALE"] = "cpu"  # the sizes of the saved outputs, on a GPU too
@@ -253,7 +263,8 @@ def inside(module: str, arguments: list[str]) -> int:
     here = not environment.missing(("torch", "numpy", "gguf", "nbformat"))
     if not here and not environment.works(venv) and module != "course_lib.doctor":
         raise Problem(
-            "This needs the course's packages. First run: python -m course_lib test"
+            "This needs the course's packages. First run: python -m course_lib test 06 "
+            "(installs them, and runs one lesson)."
         )
     python = sys.executable if here or not environment.works(venv) else venv
     return attended([python, "-m", module, *arguments])

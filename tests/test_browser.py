@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from course_lib import inside
+from course_lib.saved import LIVE, SAVING
 
 try:
     from playwright.sync_api import expect, sync_playwright
@@ -355,7 +356,7 @@ def command(port: int) -> list[str]:
     start = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
     start += ["--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"]
     start += ["--LabApp.news_url=None", "--LabApp.extension_manager=readonly"]
-    return [*start, f"--IdentityProvider.token={TOKEN}"]
+    return [*start, SAVING, f"--IdentityProvider.token={TOKEN}"]
 
 
 def surroundings(base: Path) -> dict[str, str]:
@@ -894,6 +895,29 @@ def test_a_narrow_window_shows_a_part_or_without_its_file_browser_all(lessons):
         )
         here.page.wait_for_function(change, arg=frame.element_handle())
         assert here.output.evaluate(TOO_WIDE) == []
+
+
+def test_a_saved_lesson_opened_again_shows_its_pictures(lessons, visit, lab):
+    """Saving takes nothing from the page; without a kernel no view says "not found"."""
+    here = lessons("06_counting_gpt3.picture")
+    own = lab.lessons / "06_counting_gpt3.ipynb"
+    before = own.stat().st_mtime_ns
+    here.page.locator(".lm-MenuBar-item", has_text="File").first.click()
+    here.page.locator('.lm-Menu-item[data-command="docmanager:save"]').click()
+    late = time.monotonic() + WAIT / 1000
+    while own.stat().st_mtime_ns == before and time.monotonic() < late:
+        here.page.wait_for_timeout(50)
+    assert LIVE not in own.read_text() and "image/png" in own.read_text()
+    expect(here.widget).to_be_visible()
+    here.controls.last.focus()
+    nudge(here, here.controls.last)  # it still moves the picture
+    shutil.copy(own, lab.lessons / "again.ipynb")
+    again = visit()
+    again.page.goto(
+        f"{lab.address}/lab/workspaces/again/tree/again.ipynb?token={TOKEN}"
+    )
+    again.page.locator(".jp-Notebook .jp-OutputArea-output img").first.wait_for()
+    expect(again.page.get_by_text("model not found")).to_have_count(0)
 
 
 def test_large_numbers_have_their_comma(lessons):
