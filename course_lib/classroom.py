@@ -25,6 +25,7 @@ from typing import Any
 import torch
 
 from course_lib import strays
+from course_lib.environment import Problem
 
 SECONDS = 3  # a check that takes longer is stopped: most likely an endless loop
 
@@ -102,12 +103,33 @@ def assigned(lesson: str, seed: str = "", private: str = "") -> tuple[Exercise, 
     """All that a lesson asks of a class: exercises, questions, and private checks.
 
     private is a Python file with CHECKS, a dict from an exercise's id to its Checks.
+    Raises Problem for a file that has none, or names an exercise that isn't there.
     """
-    secret = runpy.run_path(private)["CHECKS"] if private else {}
     every = exercises(lesson) + class_questions(lesson, seed)
+    secret = private_checks(private, lesson, every) if private else {}
     return tuple(
         replace(one, checks=one.checks + tuple(secret.get(one.id, ()))) for one in every
     )
+
+
+def private_checks(file: str, lesson: str, every: tuple[Exercise, ...]) -> dict:
+    """A teacher's own checks: exercise id → its Checks."""
+    example = 'CHECKS = {"05.softmax": (Check(…),)}'
+    try:
+        found = dict(runpy.run_path(file)["CHECKS"])
+    except Exception as error:  # whatever is in that file
+        raise Problem(
+            f"{file} gives no checks ({type(error).__name__}: {error}): it must be a "
+            f"Python file with {example}."
+        ) from error
+    there = {one.id for one in every}
+    strange = [id for id in found if id.startswith(f"{lesson}.") and id not in there]
+    if strange:
+        raise Problem(
+            f"{file} has checks for {strange[0]!r}, but lesson {lesson} has: "
+            f"{', '.join(sorted(there))}."
+        )
+    return found
 
 
 def find(id: str) -> Exercise:
@@ -175,9 +197,12 @@ def check(id: str, answer: Any, seed: int | None = None) -> Any:
     to its end. Never raises for a wrong answer. The inputs are new at every call.
     """
     exercise = find(id)
+    # A class's own question gives no answer away, and nothing else in the lesson needs it.
+    instead = answer if "@" in id else exercise.reference
+    goes_on = "" if "@" in id else " The lesson goes on with the course's own."
     if not is_started(exercise, answer):
-        print(f"○ {id}: not started. The lesson goes on with the course's own.")
-        return exercise.reference
+        print(f"○ {id}: not started.{goes_on}")
+        return instead
     if exercise.is_function and answer is exercise.reference:
         print(f"○ {id}: this is the course's own. Run your cell above first.")
         return answer
@@ -188,8 +213,9 @@ def check(id: str, answer: Any, seed: int | None = None) -> Any:
         print(f"✓ {id}: passed, {total} of {total} checks. Yours {proved}.")
         return answer
     print(f"✗ {id}: not yet, {passed} of {total} checks.\n  {message}")
-    print("  The lesson goes on with the course's own.")
-    return exercise.reference
+    if goes_on:
+        print(f" {goes_on}")
+    return instead
 
 
 def verdict(
@@ -407,7 +433,8 @@ def want_type(value: Any, kind: type, what: str) -> None:
 
 
 def _a(kind: type) -> str:
-    return ("an " if kind.__name__[0] in "aeiou" else "a ") + kind.__name__
+    vowel = kind.__name__[0] in "aeiou" or kind.__name__ == "ndarray"
+    return ("an " if vowel else "a ") + kind.__name__
 
 
 def want_equal(value: Any, wanted: Any, what: str) -> None:
@@ -447,6 +474,21 @@ def want_tensor(value: Any, shape: tuple[int, ...], what: str) -> None:
         raise Mistake(f"{what} holds NaN: a zero divided by zero, or infinities mixed?")
     if value.isinf().any():
         raise Mistake(f"{what} holds an infinite number.")
+
+
+def alike(value: torch.Tensor, other: torch.Tensor, tolerance: float = 1e-4) -> bool:
+    """Whether two tensors have one shape and the same numbers, rounding aside."""
+    if value.shape != other.shape:
+        return False
+    value, other = (one.detach().double().cpu() for one in (value, other))
+    return torch.allclose(value, other, tolerance, tolerance)
+
+
+def name_mistake(value: torch.Tensor, guesses: list[tuple[torch.Tensor, str]]) -> None:
+    """Raise, as a Mistake, the words of the first wrong result that the value equals."""
+    for guess, words in guesses:
+        if alike(value, guess):
+            raise Mistake(words)
 
 
 def want_near(

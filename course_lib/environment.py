@@ -29,6 +29,10 @@ LEFT_TO_COLAB = {"torch", "numpy", "matplotlib", "ipywidgets"}
 # What a lesson imports that a Colab runtime may lack.
 COLAB_MAY_LACK = ("anywidget", "gguf", "platformdirs", "regex", "safetensors")
 COLAB_MAY_LACK += ("tiktoken", "tqdm", "filelock", "duckdb")
+COLAB_AGAIN = (
+    "Run this cell again in a minute. If it fails twice: Runtime → Disconnect and delete "
+    "runtime, then Runtime → Run all."
+)
 
 
 for _stream in (sys.stdout, sys.stderr):
@@ -38,6 +42,9 @@ for _stream in (sys.stdout, sys.stderr):
 
 class Problem(Exception):
     """Something a person can mend; the text says how."""
+
+    def _render_traceback_(self):
+        return [f"{type(self).__name__}: {self}"]  # in a notebook: no stack
 
 
 def check_python(version: tuple = sys.version_info[:2]) -> str:
@@ -55,6 +62,14 @@ def check_python(version: tuple = sys.version_info[:2]) -> str:
         newest = ".".join(map(str, NEWEST_TESTED))
         return f"Python {here} is newer than the tested ones ({oldest} to {newest})."
     return ""
+
+
+def address() -> str:
+    """Where the course is kept, as pyproject.toml says."""
+    import tomllib  # not in a Python that is too old to run the course
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    return project["project"]["urls"]["Repository"]
 
 
 def python_of(venv: Path) -> Path:
@@ -199,5 +214,7 @@ def install_on_colab() -> list[str]:
     """
     wanted = [name for name in missing() if name not in LEFT_TO_COLAB]
     if wanted:
-        run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", *wanted], "pip")
+        pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", *wanted]
+        if subprocess.run(pip, cwd=ROOT).returncode:
+            raise Problem(f"Colab could not install {', '.join(wanted)}. {COLAB_AGAIN}")
     return wanted

@@ -165,7 +165,10 @@ class Sandbox:
         if not started:
             self.process.kill()
             said = self.process.stderr.read().decode(errors="replace").strip()
-            raise Problem(f"The sandbox did not start: {said[-300:] or 'no word'}")
+            raise Problem(
+                f"The sandbox did not start: {said[-300:] or 'no word'}. Run the same "
+                "command again, with --lanes 1 on a busy machine."
+            )
 
     @contextlib.contextmanager
     def job(self, job: dict, kinds: dict[str, type]) -> Iterator["Student"]:
@@ -401,7 +404,7 @@ def completed(cells: list[tuple[str, str]], lesson: str) -> list[tuple[str, str]
     Stubs and checks are not put back: an answer that is gone is gone, and the checks
     run elsewhere.
     """
-    (path,) = lessons.paths([lesson])
+    path = lessons.path_of(lesson)
     own = [one for one in lessons.read(path).cells if one.cell_type == "code"]
     own = [one for one in own if not {"exercise", "check"} & set(lessons.tags(one))]
     there = {id for id, _ in cells}

@@ -18,18 +18,30 @@ from nbformat import NotebookNode
 from tqdm import tqdm
 
 from course_lib import classroom
-from course_lib.environment import ROOT
+from course_lib.environment import ROOT, Problem
+from course_lib.saved import LIVE
 
 FOLDER = ROOT / "notebooks"
 FIGURE = ROOT / "assets" / "next_token.png"  # the README's picture
 SECONDS = 300  # longest that one cell may run
-LIVE = "application/vnd.jupyter.widget-view+json"
 
 
 def paths(numbers: list[str] | None = None) -> list[Path]:
     """The notebooks, in order; all of them, or those with these numbers."""
     every = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
     return [path for path in every if not numbers or path.name[:2] in numbers]
+
+
+def path_of(number: str) -> Path:
+    """The one notebook of a lesson; Problem where a copy lies beside it."""
+    found = paths([number])
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "none"
+        raise Problem(
+            f"The folder notebooks must hold one notebook of lesson {number}; it holds "
+            f"{names}. Move your own copies to another folder."
+        )
+    return found[0]
 
 
 def read(path: Path) -> NotebookNode:
@@ -69,6 +81,16 @@ def derive(notebook: NotebookNode, lesson: str) -> NotebookNode:
             cells[id].source = source
             cells[id].metadata = {"tags": [tag]}
     return notebook
+
+
+def typed(notebook: NotebookNode) -> list[str]:
+    """The ids of stub cells that hold more than a stub: a reader's own answers."""
+    stubs = [one for one in notebook.cells if one.id.startswith("stub-")]
+    return [
+        one.id
+        for one in stubs
+        if one.source.strip() and not one.source.rstrip().endswith("...")
+    ]
 
 
 def check_line(exercise: classroom.Exercise) -> str:
@@ -143,7 +165,17 @@ def write(notebook: NotebookNode, path: Path) -> None:
 
 
 def refresh(numbers: list[str]) -> None:
-    """Derive, run, normalise and write lessons."""
+    """Derive, run, normalise and write lessons.
+
+    Raises Problem, before anything is run, where answers are typed into one of them.
+    """
+    for path in paths(numbers):
+        if answers := typed(read(path)):
+            raise Problem(
+                f"{path.name} has answers typed into it ({', '.join(answers)}), which "
+                "would be lost: copy the file to a folder of your own first, then put "
+                f"the course's back with: git checkout notebooks/{path.name}"
+            )
     for path in (bar := tqdm(paths(numbers), unit="lesson")):
         bar.set_description(path.name)
         notebook = derive(read(path), path.name[:2])
@@ -204,4 +236,7 @@ def claims(notebook: NotebookNode) -> dict[str, list[str]]:
 
 
 if __name__ == "__main__":
-    refresh(sys.argv[1:])
+    try:
+        refresh(sys.argv[1:])
+    except Problem as problem:
+        sys.exit(f"course_lib: {problem}")

@@ -11,7 +11,6 @@ import re
 import shutil
 import sys
 import tempfile
-import tomllib
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,12 +20,12 @@ import nbformat
 from nbformat import NotebookNode
 from tqdm import tqdm
 
+from course_lib import environment
 from course_lib.environment import ROOT, Problem
 
 FOLDER = ROOT / "notebooks"
 TEMPLATE = Path(__file__).parent / "site_template"
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-ADDRESS = PROJECT["project"]["urls"]["Repository"]
+ADDRESS = environment.address()
 COPIED = ("style.css", "icon.svg")  # from site_template/, as they are
 LIST = "site-files.txt"  # in every site: the names of what was written
 # The first that an output has is shown; whatever it is, it has the last.

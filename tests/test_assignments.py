@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -52,6 +53,17 @@ def test_what_students_get_holds_the_stubs_and_no_answer(lesson, tmp_path):
     assert "HIDDEN" not in student.read_text() and "SOLUTION" not in student.read_text()
 
 
+@pytest.mark.parametrize("lesson", NUMBERS)
+def test_links_lead_to_the_courses_pages_and_not_to_the_public_colab(lesson, tmp_path):
+    _, _, student = assignments.release(lesson, tmp_path)
+    text = "\n".join(one.source for one in lessons.read(student).cells)
+    assert "colab.research" not in text
+    links = re.findall(r"\]\(([^)]+\.ipynb)", text)
+    assert links and all(link.startswith("https://github.com/") for link in links)
+    names = {path.name for path in lessons.paths()}
+    assert {link.rpartition("/")[2] for link in links} <= names
+
+
 MARKS = (assignments.BEGIN, assignments.END)
 
 
@@ -95,6 +107,9 @@ def test_questions_of_a_class_are_asked_and_their_answers_pass(tmp_path, capsys)
     assert f"{question.name} = ..." in texts
     assert classroom.check(question.id, question.reference) == question.reference
     assert "passed" in capsys.readouterr().out
+    for wrong in (..., -1):  # and no answer is given away
+        assert classroom.check(question.id, wrong) == wrong
+        assert "course's own" not in capsys.readouterr().out
 
 
 def test_the_list_names_every_lesson_with_its_points():
@@ -144,6 +159,37 @@ def test_private_checks_add_points(tmp_path, monkeypatch):
     assert classroom.points("05.softmax", mine) == total + 3
     mine.__doc__ = "yours"
     assert classroom.points("05.softmax", mine) == total
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        (None, "gives no checks (FileNotFoundError"),
+        ("checks = {}", "gives no checks (KeyError"),
+        ("def", "gives no checks (SyntaxError"),
+        ("CHECKS = {'05.softmaxx': ()}", "checks for '05.softmaxx', but lesson 05 has"),
+    ],
+)
+def test_private_checks_that_cannot_be_used_are_one_sentence(tmp_path, text, words):
+    file = tmp_path / "secret.py"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(Problem, match=re.escape(words)):
+        classroom.assigned("05", private=str(file))
+
+
+def test_private_checks_of_another_lesson_are_left_alone(tmp_path):
+    file = tmp_path / "secret.py"
+    file.write_text("CHECKS = {'06.total': ()}")
+    assert classroom.assigned("05", private=str(file)) == classroom.exercises("05")
+
+
+def test_a_second_notebook_of_a_lesson_is_named(tmp_path, monkeypatch):
+    for name in ("06_counting_gpt3.ipynb", "06_counting_gpt3-Copy1.ipynb"):
+        (tmp_path / name).write_text("{}")
+    monkeypatch.setattr(lessons, "FOLDER", tmp_path)
+    with pytest.raises(Problem, match=r"06_counting_gpt3-Copy1\.ipynb, 06_.+Move"):
+        assignments.release("06", tmp_path / "out")
 
 
 # nbgrader, for real ------------------------------------------------------------------

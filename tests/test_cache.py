@@ -135,6 +135,13 @@ def test_no_network_says_what_to_do(empty_cache):
     assert caught.value._render_traceback_() == [f"CacheError: {said}"]
 
 
+def test_on_colab_it_says_what_to_do_there(empty_cache, monkeypatch):
+    monkeypatch.setattr(cache.environment, "on_colab", lambda: True)
+    with pytest.raises(CacheError, match="Run this cell again in a minute") as caught:
+        cache.fetch(cache.SMOLLM2)
+    assert "course_lib doctor" not in str(caught.value)
+
+
 def test_a_full_disk_says_what_to_do(empty_cache, monkeypatch):
     monkeypatch.delenv("COURSE_OFFLINE")
     usage = cache.shutil.disk_usage(empty_cache)._replace(free=1000)

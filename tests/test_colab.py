@@ -26,6 +26,7 @@ import pytest
 
 from course_lib import environment, lessons
 from course_lib.environment import ROOT
+from course_lib.saved import LIVE
 
 HERE = ROOT / "tests" / "colab"
 PINS = dict(re.findall(r"(?m)^([\w.-]+)==([\w.]+)", (HERE / "runtime.txt").read_text()))
@@ -228,6 +229,15 @@ def test_set_up_clones_once(there, colab, place):
     assert not environment.LEFT_TO_COLAB - set(told["versions"])
 
 
+def test_set_up_says_that_nothing_was_cloned(colab, place):
+    before, after = place.parent / "before.ipynb", place.parent / "after.ipynb"
+    nbformat.write(only_set_up(), before)
+    words = [HERE / "run.py", before, place, after]
+    done = colab.run(words, place, COLAB_CLONE=str(place / "none"))
+    assert done.returncode
+    assert "ConnectionError: GitHub was not reached: run this cell" in done.stderr
+
+
 # The lessons -------------------------------------------------------------------------
 
 
@@ -244,7 +254,7 @@ def views(notebook) -> set[str]:
     """The widgets that stand on a page."""
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     data = [output.get("data", {}) for cell in cells for output in cell.outputs]
-    return {one[lessons.LIVE]["model_id"] for one in data if lessons.LIVE in one}
+    return {one[LIVE]["model_id"] for one in data if LIVE in one}
 
 
 def living(notebook) -> set[str]:

@@ -111,11 +111,24 @@ def test_every_requirement_is_pinned_with_a_reason():
                 assert "==" in package and len(reason.strip()) > 8, line
 
 
-def test_colab_keeps_its_own_packages(monkeypatch):
+@pytest.mark.parametrize("code", [0, 1])
+def test_colab_keeps_its_own_packages_and_says_what_could_not_be_had(monkeypatch, code):
     ran = []
-    monkeypatch.setattr(environment, "run", lambda words, why: ran.append(words))
+
+    def pip(words, **more):
+        ran.append(words)
+        return subprocess.CompletedProcess(words, code)
+
+    monkeypatch.setattr(environment.subprocess, "run", pip)
     monkeypatch.setattr(environment, "missing", lambda: ["torch", "numpy", "gguf"])
-    assert environment.install_on_colab() == ["gguf"]
+    if code:
+        with pytest.raises(
+            Problem, match=r"install gguf\. Run this cell again"
+        ) as caught:
+            environment.install_on_colab()
+        assert caught.value._render_traceback_() == [f"Problem: {caught.value}"]
+    else:
+        assert environment.install_on_colab() == ["gguf"]
     assert "--no-deps" in ran[0] and not set(ran[0]) & environment.LEFT_TO_COLAB
 
 
