@@ -154,7 +154,8 @@ def describe(device: torch.device) -> str:
         return f"{card.name}, {card.total_memory / 2**30:.0f} GiB"
     if device.type == "mps":
         return "Apple GPU"
-    return f"cpu, {torch.get_num_threads()} threads"
+    count = torch.get_num_threads()
+    return f"cpu, {count} thread{'s' * (count > 1)}"
 
 
 def ready() -> str:

@@ -105,7 +105,10 @@ def split_heads(x: torch.Tensor, heads: int) -> torch.Tensor:
     Raises ValueError if the channels can't be shared out evenly.
     """
     if x.shape[-1] % heads:
-        raise ValueError(f"{x.shape[-1]} channels can't be split into {heads} heads.")
+        raise ValueError(
+            f"{x.shape[-1]} channels can't be split into {heads} heads: choose numbers "
+            "that divide without a rest."
+        )
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)  # (B, T, H, D) → (B, H, T, D)
 
 

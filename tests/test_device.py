@@ -75,6 +75,12 @@ def test_ready_says_what_this_is():
     assert "torch" in device.ready() and "Python" in device.ready()
 
 
+@pytest.mark.parametrize("count, said", [(1, "cpu, 1 thread"), (2, "cpu, 2 threads")])
+def test_threads_are_counted(monkeypatch, count, said):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: count)
+    assert device.describe(torch.device("cpu")) == said
+
+
 @pytest.mark.parametrize("threads", ["abc", "0", "-1", "2.5", "99999999"])
 def test_odd_numbers_of_threads_are_one_sentence(monkeypatch, threads):
     monkeypatch.setenv("COURSE_THREADS", threads)

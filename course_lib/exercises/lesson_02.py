@@ -11,18 +11,12 @@ from course_lib.classroom import (
     Exercise,
     Mistake,
     Wrong,
+    alike,
     want_equal,
     want_near,
     want_tensor,
     want_type,
 )
-
-
-def same(value: torch.Tensor, other: torch.Tensor) -> bool:
-    """Whether two tensors have one shape and the same numbers, rounding aside."""
-    if value.shape != other.shape:
-        return False
-    return torch.allclose(value.detach().double().cpu(), other.double(), 1e-4, 1e-4)
 
 
 def close(value: float, other: float) -> bool:
@@ -78,18 +72,18 @@ def hold_rows(value, ids, embedding):
     want_type(value, torch.Tensor, what)
     shape = tuple(value.shape)
     (count, channels), words = right.shape, len(embedding)
-    if same(value.flatten(), right[0]) and count > 1:
+    if alike(value.flatten(), right[0]) and count > 1:
         raise Mistake(f"It gives the first id's row only; there are {count} ids.")
-    if same(value.flatten(), right.sum(0)) and count > 1:
+    if alike(value.flatten(), right.sum(0)) and count > 1:
         raise Mistake(
             "The rows are added up into one. Each id needs a one-hot row of its own: (T, N)."
         )
-    if same(value, right.T) and count != channels:
+    if alike(value, right.T) and count != channels:
         raise Mistake(
             "It is transposed: (C, T). Put the one-hot rows on the left of the product and "
             "the matrix on the right."
         )
-    if same(value, F.one_hot(ids, words)):
+    if alike(value, F.one_hot(ids, words)):
         raise Mistake(
             "These are the one-hot rows themselves; multiply them by the matrix."
         )
@@ -108,7 +102,7 @@ def hold_rows(value, ids, embedding):
             "These are whole numbers: the decimals of the matrix are lost. Turn the "
             "one-hot rows into decimals, not the matrix into whole numbers."
         )
-    if same(value, embedding.roll(1, 0)[ids]) or same(
+    if alike(value, embedding.roll(1, 0)[ids]) or alike(
         value, embedding.roll(-1, 0)[ids]
     ):
         raise Mistake("It gives a neighbour's row: off by one. Ids count from 0.")
@@ -350,7 +344,7 @@ def a_batch_of_pairs(cosine, generator):
             "0, row 1 with row 1: (a * b).sum(-1)."
         )
     want_tensor(value, (4,), what)
-    if same(value, (a * b).sum(-1) / (a.norm() * b.norm())):
+    if alike(value, (a * b).sum(-1) / (a.norm() * b.norm())):
         raise Mistake(
             "It divides by the length of the whole batch; norm(dim=-1) measures each "
             "vector."
@@ -736,7 +730,7 @@ def hold_step(value, vectors, pairs):
     seconds = torch.stack([vectors[second] for _, second in pairs])
     right, unlike = steps.mean(0), dict(pairs)
     shape, size = tuple(value.shape), tuple(right.shape)
-    if same(value, right):
+    if alike(value, right):
         want_tensor(value, size, what)
         return
     if shape == tuple(steps.shape):
@@ -750,32 +744,32 @@ def hold_step(value, vectors, pairs):
         raise Mistake(
             "It gives one number; take the mean over the pairs only: mean(0)."
         )
-    if same(value, -right):
+    if alike(value, -right):
         raise Mistake(
             "It points backwards: first minus second. Take second minus first."
         )
-    if same(value, seconds.mean(0)) or same(value, firsts.mean(0)):
+    if alike(value, seconds.mean(0)) or alike(value, firsts.mean(0)):
         raise Mistake(
             "That is the mean of one side's words, a place. A step is a difference: second "
             "minus first."
         )
-    if same(value, (firsts + seconds).mean(0) / 2):
+    if alike(value, (firsts + seconds).mean(0) / 2):
         raise Mistake("That is the middle between the words; take their difference.")
-    if same(value, F.normalize(right, dim=-1)):
+    if alike(value, F.normalize(right, dim=-1)):
         raise Mistake(
             "It was brought to length one; give the mean step as long as it is."
         )
-    if same(value, steps.sum(0)):
+    if alike(value, steps.sum(0)):
         raise Mistake("That is the sum of all steps; divide by the number of pairs.")
-    if same(value, steps[0]):
+    if alike(value, steps[0]):
         raise Mistake(
             "That is the first pair's step only; take the mean over all pairs."
         )
-    if same(value, steps[-1]):
+    if alike(value, steps[-1]):
         raise Mistake(
             "That is the last pair's step only: does your loop write over the others?"
         )
-    if same(value, sum(vectors[unlike[i]] - vectors[i] for i in unlike) / len(unlike)):
+    if alike(value, sum(vectors[unlike[i]] - vectors[i] for i in unlike) / len(unlike)):
         raise Mistake(
             "A word that is first in two pairs was counted once: a dict keeps one pair for "
             "each key. Every pair counts."

@@ -11,20 +11,12 @@ from course_lib.classroom import (
     Exercise,
     Mistake,
     Wrong,
+    alike,
     want_near,
     want_tensor,
     want_type,
     whole,
 )
-
-
-def alike(value: torch.Tensor, other: torch.Tensor, tolerance: float = 1e-4) -> bool:
-    """Whether two tensors have one shape and, nearly, one content."""
-    if value.shape != other.shape:
-        return False
-    return torch.allclose(
-        value.detach().double(), other.double(), rtol=tolerance, atol=tolerance
-    )
 
 
 def first_line(error: Exception) -> str:

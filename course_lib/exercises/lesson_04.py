@@ -630,7 +630,7 @@ STORE_FACTS = Exercise(
     title="store facts by hand",
     minutes=15,
     rule=(
-        "Write an MLP without training. `keys` (N, C) are unit vectors at right "
+        "Write an MLP without training. `keys` (N, C) are vectors of length one at right "
         "angles to each other, `values` (N, C) is what each should call up, and N is "
         "less than C. Return `(up, bias, down)`, tensors of shapes (N, C), (N,) and "
         "(C, N). To 0.001, `down @ relu(up @ x + bias)` gives value i for key i, the "

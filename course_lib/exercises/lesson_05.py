@@ -13,6 +13,8 @@ from course_lib.classroom import (
     Exercise,
     Mistake,
     Wrong,
+    alike,
+    name_mistake,
     want_near,
     want_tensor,
     want_type,
@@ -20,18 +22,6 @@ from course_lib.classroom import (
 
 CHANNELS = 5  # few, so that dividing by n - 1 for n is far from a rounding error
 SIZE = 9  # tokens in the small vocabularies that the checks make up
-
-
-def same(value: torch.Tensor, guess: torch.Tensor) -> bool:
-    """Whether two tensors of one shape hold the same numbers, up to rounding."""
-    return torch.allclose(value.detach().double(), guess.double(), 1e-3, 1e-3)
-
-
-def name_mistake(value: torch.Tensor, guesses: list[tuple[torch.Tensor, str]]) -> None:
-    """Raise the words of the first wrong result that the value equals."""
-    for guess, words in guesses:
-        if same(value, guess):
-            raise Mistake(words)
 
 
 def tried(answer, *inputs):
@@ -77,7 +67,7 @@ def each_vector_by_itself(layer_norm, generator):
         before = tried(layer_norm, x, *plain_weights())
         want_tensor(before, x.shape, f"layer_norm of x {tuple(x.shape)}")
         for correction in (0, 1):
-            if same(before, (x - x.mean()) / x.std(correction=correction)):
+            if alike(before, (x - x.mean()) / x.std(correction=correction)):
                 raise Mistake(
                     "Mean and variance are taken over the whole tensor. Every position "
                     "has its own, over its channels: dim=-1."

@@ -16,26 +16,14 @@ from course_lib.classroom import (
     Exercise,
     Mistake,
     Wrong,
+    alike,
+    name_mistake,
     want_close,
     want_near,
     want_type,
     whole,
 )
 from course_lib.train import TrainConfig
-
-
-def same(value: torch.Tensor, guess: torch.Tensor) -> bool:
-    """Whether two tensors hold the same numbers, up to rounding."""
-    return value.shape == guess.shape and torch.allclose(
-        value.detach().double(), guess.double(), 1e-4, 1e-4
-    )
-
-
-def name_mistake(value: torch.Tensor, guesses: list[tuple[torch.Tensor, str]]) -> None:
-    """Raise the words of the first wrong result that the value equals."""
-    for guess, words in guesses:
-        if same(value, guess):
-            raise Mistake(words)
 
 
 def tried(answer, *inputs):
@@ -584,7 +572,7 @@ def steps_along_the_average(adamw_, generator):
             )
             corrected = average / (1 - 0.9**step)
             size = (square / (1 - 0.95**step)).sqrt()
-            if same(value, w - 0.3 * corrected / (size + 1e-8)):
+            if alike(value, w - 0.3 * corrected / (size + 1e-8)):
                 raise Mistake(
                     "The step uses the averages from before: let them take the "
                     "gradient first."
@@ -602,7 +590,7 @@ def weights_decay(adamw_, generator):
         )
         right, new_average, _ = torch_step(w, g, average, square, step, rate, decay)
         plain, _, _ = torch_step(w, g, average, square, step, rate, 0.0)
-        if same(average_given, 0.9 * average + 0.1 * (g + decay * w)):
+        if alike(average_given, 0.9 * average + 0.1 * (g + decay * w)):
             raise Mistake(
                 "The decay is added to the gradient, so that it goes into the "
                 "averages: that is Adam with L2. In AdamW it shrinks the weight only."
@@ -642,7 +630,7 @@ def many_steps(adamw_, generator):
     want_near(value, zeros + 0.9, "the new weight after a gradient of 0")
     tiny = torch.tensor([1e-5, -2e-5, 3e-5])
     value, _, _ = one_step(adamw_, zeros, tiny, zeros, zeros, 1, rate, 0.0)
-    if same(value, -rate * tiny / (tiny**2 + 1e-8).sqrt()):
+    if alike(value, -rate * tiny / (tiny**2 + 1e-8).sqrt()):
         raise Mistake(
             "The 1e-8 is added inside the root, where it counts as 1e-4. Add it to the "
             "root."
@@ -911,13 +899,13 @@ def want_shares(found, steps, right: Callable, likely: dict[str, Callable], conf
     """Demand right(step) at each step; else the words of the likely mistake."""
     wanted = [right(step) for step in steps]
 
-    def alike(guess):
+    def fits(guess):
         return all(math.isclose(f, g, abs_tol=1e-4) for f, g in zip(found, guess))
 
-    if alike(wanted):
+    if fits(wanted):
         return
     for words, mistaken in likely.items():
-        if alike([mistaken(step) for step in steps]):
+        if fits([mistaken(step) for step in steps]):
             raise Mistake(words)
     for step, value, wish in zip(steps, found, wanted):
         what = (

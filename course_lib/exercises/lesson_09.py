@@ -12,6 +12,7 @@ from course_lib.classroom import (
     Exercise,
     Mistake,
     Wrong,
+    alike,
     want_equal,
     want_near,
     want_tensor,
@@ -21,13 +22,6 @@ from course_lib.classroom import (
 from course_lib.gpt import GPT3
 
 SIZE = 8  # tokens in the small vocabularies that the checks make up
-
-
-def same(value: torch.Tensor, other: torch.Tensor) -> bool:
-    """Whether two tensors have one shape and the same numbers, rounding aside."""
-    return value.shape == other.shape and torch.allclose(
-        value.detach().double(), other.double(), 1e-4, 1e-4
-    )
 
 
 # 09.top_p ---------------------------------------------------------------------------
@@ -159,19 +153,19 @@ def stays_a_distribution(answer, generator):
     value = call_top_p(answer, p, share)
     kept = value != 0
     only, ordered = p * kept, p.sort(descending=True).values * kept
-    if same(value, only / only.sum()):
+    if alike(value, only / only.sum()):
         return
     if kept.all():
         raise Mistake(
             "No token has probability 0. Divide the kept ones by their sum: a softmax "
             "makes every 0 positive again."
         )
-    if same(value, ordered) or same(value, ordered / ordered.sum()):
+    if alike(value, ordered) or alike(value, ordered / ordered.sum()):
         raise Mistake(
             "The probabilities come back in sorted order. Place i must still be token "
             "i, or the wrong token is drawn."
         )
-    if same(value, only):
+    if alike(value, only):
         raise Mistake(
             f"The kept tokens sum to {float(only.sum()):.2f}. Divide by their sum, so "
             "that it is one again."
@@ -425,10 +419,10 @@ def call_penalty(answer, logits, ids, penalty) -> torch.Tensor:
 def old_tokens_fall(answer, generator):
     logits, ids, penalty = some_logits(generator)
     value = call_penalty(answer, logits, ids, penalty)
-    if same(value, logits):
+    if alike(value, logits):
         raise Mistake("Nothing changed: the logits that you return are those given.")
     chances = logits.softmax(0)
-    if same(value, sampling.repetition_penalty(chances, ids, penalty)):
+    if alike(value, sampling.repetition_penalty(chances, ids, penalty)):
         raise Mistake(
             "It makes probabilities first, and punishes these. Punish the logits: the "
             "softmax comes later."
@@ -457,7 +451,7 @@ def new_tokens_stay(answer, generator):
     new = [i for i in range(SIZE) if i not in ids]
     if all(abs(float(value[i] - logits[i])) > 1e-4 for i in new):
         every = sampling.repetition_penalty(logits, list(range(SIZE)), penalty)
-        if same(value, every):
+        if alike(value, every):
             raise Mistake(
                 "It punishes every token. Only those in ids have come before."
             )
@@ -472,12 +466,12 @@ def by_the_penalty(answer, generator):
         value = call_penalty(answer, logits, ids, penalty)
         wanted = sampling.repetition_penalty(logits, ids, penalty)
         seen = torch.tensor(ids)
-        if same(value[seen], logits[seen] - penalty):
+        if alike(value[seen], logits[seen] - penalty):
             raise Mistake(
                 "It takes the penalty away. Here the penalty is a factor: with 1, "
                 "nothing may change."
             )
-        if same(value[seen], logits[seen] + logits[seen].abs() * (1 - penalty)):
+        if alike(value[seen], logits[seen] + logits[seen].abs() * (1 - penalty)):
             raise Mistake(
                 "It takes off a part of the logit. A positive one is divided by the "
                 "penalty, which is not the same as times (2 − penalty)."
@@ -495,7 +489,7 @@ def once_however_often(answer, generator):
     for id in often:
         factor = penalty if wanted[id] < 0 else 1 / penalty
         wanted[id] *= factor
-    if same(value, wanted):
+    if alike(value, wanted):
         raise Mistake(
             f"Token {ids[0]} comes three times in ids and is punished three times: "
             "once is enough. set(ids) has each id once."
@@ -707,26 +701,26 @@ def cache_grows_by_one(answer, generator):
     q, k, v = some_positions(generator)
     _, keys, values = call_remembered(answer, last_and_past(q, k, v))
     for found, every, what in ((keys, k, "key"), (values, v, "value")):
-        if same(found, every[:-1]):
+        if alike(found, every[:-1]):
             raise Mistake(
                 f"The new {what} is not among the {what}s that you return: the next "
                 "position will need it."
             )
-        if same(found, every[-1:]):
+        if alike(found, every[-1:]):
             raise Mistake(
                 f"Only the new {what} comes back: return the old {what}s too, in front."
             )
-        if same(found, every.roll(1, 0)):
+        if alike(found, every.roll(1, 0)):
             raise Mistake(
                 f"The new {what} stands in front. It comes last in the text, so it "
                 "goes to the end."
             )
-        if found.shape == every[1:].shape and same(found[-1:], every[-1:]):
+        if found.shape == every[1:].shape and alike(found[-1:], every[-1:]):
             raise Mistake(
                 f"The {what}s did not grow: the new one took the place of an old one. "
                 "torch.cat makes room for both."
             )
-    if same(keys, v) and same(values, k):
+    if alike(keys, v) and alike(values, k):
         raise Mistake("Keys and values are swapped: return output, keys, values.")
     want_near(keys, k, "keys")
     want_near(values, v, "values")
@@ -763,7 +757,7 @@ def name_output(output: torch.Tensor, q, k, v) -> None:
         (mixed(right.softmax(-1), k), "The keys are mixed; mix the values."),
         (v[-1:], "The output is the new value alone: what of the past?"),
     ):
-        if same(output, wrong):
+        if alike(output, wrong):
             raise Mistake(words)
 
 
@@ -784,7 +778,7 @@ def one_by_one(answer, generator):
         given = [*new, keys, values]
         output, keys, values = call_remembered(answer, given)
         where = f"the output at position {t}, fed with your own keys and values,"
-        if t == 0 and same(output, torch.zeros_like(rows[:1])):
+        if t == 0 and alike(output, torch.zeros_like(rows[:1])):
             raise Mistake(
                 "The first position has no past and its output is 0. It sees itself."
             )
@@ -1328,7 +1322,7 @@ def totals_add_up(answer, generator):
         (old * new, "It multiplies logarithms; add them."),
         ((old + new) / 2, "These are means; a text's total is a sum."),
     ):
-        if same(value, wrong):
+        if alike(value, wrong):
             raise Mistake(words)
     what = "totals, each next to totals[parent] + log_p[parent, id],"
     want_near(value, old + new, what)
