@@ -1,6 +1,6 @@
 """The room of the fast recipe: a small GPT changed so that it learns in far fewer steps.
 
-Each change is one line here and is measured in lesson 08 by leaving it out:
+Each change is one line here. Lesson 08 leaves out the first four, one at a time:
 
   rotary positions        the angle between two vectors tells how far apart they stand
   a look at one before    each position reads a mixture of itself and the one before it

@@ -28,11 +28,13 @@ SERIES = (KEY, QUERY, EXTRA, MLP, VALUE)  # in this order, each with its own das
 PARTS = ("#CFEBFB", KEY, "#3E6D8A", EMPTY)  # from good to none: ever darker
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)))
 SIGNED = "berlin_r"  # colour map for signed numbers, with symmetric limits
+BEHIND = {"facecolor": GROUND, "edgecolor": "none", "pad": 0.5}  # a name over lines
 DPI = 144
 SANS, MONO = "DejaVu Sans", "DejaVu Sans Mono"
 MOST_TOKENS = 160  # a strip with more would be neither read nor drawn in time
 MOST_LOOKS = 40  # tokens in a grid of who looks at whom; more would be dust
 MOST_NUMBERS = 12  # tokens up to which the weights in a grid are printed
+LIFTS = (0, 17, -17, 34, -34, 51, -51)  # pixels that a name may be moved up
 MOST_LETTERS = 16  # of a token that names a row and a column
 
 
@@ -209,7 +211,8 @@ def ruler(
         if probabilities[i] > 0.0125 * len(text) + 0.01:
             style = {"ha": "center", "va": "center", "family": MONO, "fontsize": 9}
             axis.text((start + end) / 2, 0.5, text, color=TEXT, **style)
-    axis.plot(points, np.full(len(points), 1.28), "v", color=QUERY, markersize=8)
+    look = {"color": QUERY, "markersize": 8, "markeredgecolor": GROUND}
+    axis.plot(points, np.full(len(points), 1.28), "v", **look)
     axis.text(0, -0.42, "0", color=MUTED, fontsize=9, ha="center", va="center")
     axis.text(1, -0.42, "1", color=MUTED, fontsize=9, ha="center", va="center")
     axis.set_xlim(-0.01, 1.01)
@@ -238,21 +241,16 @@ def curves(
     for i, line in enumerate(reversed(lines)):
         up_to = (0.12 + 0.25 * i) / (3.4 + room)
         axis.figure.text(0.025, up_to, plain(line), **style)
-    for i, (name, (x, y)) in enumerate(series.items()):
+    for i, (x, y) in enumerate(series.values()):
         look = {"color": SERIES[i % 5], "linestyle": DASHES[i % 5]}
         axis.plot(x, y, linewidth=2.2, **look)
-        lift = sum(
-            _close(y[-1], other[-1], series) for _, other in [*series.values()][:i]
-        )
-        place = {"xytext": (0, -12 * lift), "textcoords": "offset points"}
-        look = {"color": SERIES[i % 5], "va": "center", **place}
-        axis.annotate(f" {name}", (x[-1], y[-1]), **look)
     if reference is not None:
         level, name = reference
         axis.axhline(level, color=MUTED, linewidth=1, linestyle=(0, (2, 3)))
         gaps = [min(abs(y[end] - level) for _, y in series.values()) for end in (0, -1)]
         along, side = (0.01, "left") if gaps[0] >= gaps[1] else (0.8, "right")
         spot = {"xycoords": axis.get_yaxis_transform(), "ha": side, "va": "bottom"}
+        spot |= {"xytext": (0, 3), "textcoords": "offset points", "bbox": BEHIND}
         axis.annotate(name, (along, level), color=MUTED, fontsize=9, **spot)
     if log:
         axis.set_xscale("log", base=2)
@@ -270,13 +268,22 @@ def curves(
         wide = 0.012 * max(map(len, series))
         grown = high * (high / low) ** wide if log else high + (high - low) * wide
         axis.set_xlim(low, grown)
+        _name_ends(axis, series)
     return axis
 
 
-def _close(a: float, b: float, series: dict) -> bool:
-    """Whether two lines end so near each other that their names would collide."""
-    every = [float(value) for _, y in series.values() for value in y]
-    return abs(float(a) - float(b)) < 0.06 * (max(every) - min(every))
+def _name_ends(axis: Axes, series: dict) -> None:
+    """Write each line's name at its end, on ground of its own, none over another."""
+    ends = [(float(x[-1]), float(y[-1])) for x, y in series.values()]
+    heights = axis.transData.transform(ends)[:, 1] * 72 / DPI  # in points
+    order, lifts = np.argsort(heights), np.zeros(len(ends))
+    least = axis.bbox.y0 * 72 / DPI + 6
+    for i in order:
+        lifts[i] = max(least - heights[i], 0)
+        least = heights[i] + lifts[i] + 12
+    for i, (name, end) in enumerate(zip(series, ends)):
+        style = {"xytext": (4, lifts[i]), "textcoords": "offset points", "bbox": BEHIND}
+        axis.annotate(name, end, color=SERIES[i % 5], va="center", zorder=5, **style)
 
 
 def bars(labels: Sequence[str], values: Sequence[float], title: str = "") -> Axes:
@@ -311,6 +318,9 @@ def flow(
     """
     axis = blank(card(8.0, height, title))
     half, tall = width / 2, 0.29
+    xs, ys, texts, *_ = zip(*boxes.values())
+    inches = 7.6 * width / (max(xs) - min(xs) + width + 0.04)  # inside a box
+    size = min(9.5, 72 * (inches - 0.12) / (0.62 * max(map(len, texts))))
     for x, y, text, colour, small in boxes.values():
         style = {"boxstyle": "round,pad=0,rounding_size=0.08", "facecolor": EMPTY}
         style |= {"edgecolor": colour, "linewidth": 1.6}
@@ -318,7 +328,7 @@ def flow(
         axis.add_patch(FancyBboxPatch(corner, width, 2 * tall, **style))
         centre = {"ha": "center", "va": "center"}
         lift = 0.1 if small else 0
-        axis.text(x, y + lift, text, color=TEXT, fontsize=9.5, **centre)
+        axis.text(x, y + lift, text, color=TEXT, fontsize=size, **centre)
         axis.text(x, y - 0.14, small, color=MUTED, fontsize=8, **centre)
     for start, end in arrows:
         (x0, y0), (x1, y1) = boxes[start][:2], boxes[end][:2]
@@ -328,7 +338,6 @@ def flow(
         line = {"color": MUTED, "linewidth": 1.4, "mutation_scale": 12}
         line |= {"shrinkA": 0, "shrinkB": 0}
         axis.add_patch(FancyArrowPatch(*ends, arrowstyle="-|>", **line))
-    xs, ys = zip(*(box[:2] for box in boxes.values()))
     axis.set_xlim(min(xs) - half - 0.02, max(xs) + half + 0.02)
     axis.set_ylim(min(ys) - 0.36, max(ys) + 0.36)
     return axis
@@ -563,7 +572,7 @@ def word_map(
     for word, point, place in zip(words, flat, _spread(flat, words, axis)):
         style = {"color": TEXT, "fontsize": 9, "va": "center", "zorder": 4}
         axis.text(*place, plain(drawable(word, SANS)), **style)
-        if place[1] != point[1]:  # moved out of another name's way
+        if abs(place[1] - point[1]) > 0.03 * (high - low)[1]:  # moved out of the way
             line = {"color": MUTED, "linewidth": 0.6, "zorder": 1}
             axis.plot([point[0], place[0]], [point[1], place[1]], **line)
     if len(groups) > 1:
@@ -574,21 +583,30 @@ def word_map(
 
 
 def _spread(flat: np.ndarray, words: Sequence[str], axis: Axes) -> list[tuple]:
-    """Where to write each word: right of its point, lifted where two would collide."""
-    box = axis.get_window_extent()
-    (x0, x1), (y0, y1) = axis.get_xlim(), axis.get_ylim()
-    across, up = (x1 - x0) / box.width, (y1 - y0) / box.height  # data units a pixel
-    taken, places = [], [None] * len(words)
-    for i in np.argsort(-flat[:, 1]):
-        x, y = flat[i][0] + 9 * across, flat[i][1]
-        wide, tall = 12 * len(words[i]) * across, 19 * up
-        for a, b, width in taken:
-            beside = x < a + width and a < x + wide
-            if beside and abs(y - b) < tall:
-                y = b - tall
-        taken.append((x, y, wide))
-        places[i] = (x, y)
-    return places
+    """Where to write each word: beside its point, on the side and height that is free."""
+    spots = axis.transData.transform(flat)  # in pixels
+    taken = np.array([(x - 7, y - 7, x + 7, y + 7) for x, y in spots])
+    places = []
+    for (x, y), word in zip(spots, words):
+        wide = 11 * len(word)
+        lefts = [x + aside for lift in LIFTS for aside in (10, -8 - wide)]
+        middles = [y + lift for lift in LIFTS for aside in "rl"]
+        boxes = np.array([(a, b - 9, a + wide, b + 9) for a, b in zip(lefts, middles)])
+        outside = (boxes[:, 0] < axis.bbox.x0) | (boxes[:, 1] < axis.bbox.y0)
+        best = int((_shared(boxes, taken) + 1e6 * outside).argmin())
+        taken = np.vstack([taken, boxes[best]])
+        places.append((lefts[best], middles[best]))
+    return [tuple(place) for place in axis.transData.inverted().transform(places)]
+
+
+def _shared(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """The area that each box shares with all others: (N, 4), (M, 4) → (N,).
+
+    A box is left, bottom, right, top.
+    """
+    low = np.maximum(boxes[:, None, :2], others[:, :2])
+    high = np.minimum(boxes[:, None, 2:], others[:, 2:])
+    return (high - low).clip(0).prod(-1).sum(-1)
 
 
 def histogram(
@@ -748,8 +766,9 @@ def head_map(values: np.ndarray, title: str = "", ring: tuple | None = None) -> 
     if ring is not None:
         look = {"facecolors": "none", "edgecolors": QUERY, "linewidths": 1.8}
         axis.scatter([ring[0]], [ring[1]], s=330, **look)
-        place = {"xytext": (11, 9), "textcoords": "offset points", "fontsize": 10}
-        axis.annotate(f"{values[ring]:.2f}", ring, color=QUERY, **place)
+        place = {"xytext": (0, -19), "textcoords": "offset points", "fontsize": 10}
+        place["bbox"] = BEHIND
+        axis.annotate(f"{values[ring]:.2f}", ring, color=QUERY, ha="center", **place)
     axis.set_xlim(-0.8, layers + 0.2)
     axis.set_ylim(heads - 0.3, -0.8)
     axis.set_xticks(range(0, layers, 3))
@@ -790,7 +809,7 @@ def graph(
         axis.add_patch(FancyArrowPatch(*ends, **look))
     for (name, value, gradient), (x, y) in zip(nodes, spots):
         look = {"boxstyle": "round,pad=0,rounding_size=0.08", "facecolor": EMPTY}
-        look |= {"edgecolor": MUTED, "linewidth": 1.2}
+        look |= {"edgecolor": MUTED, "linewidth": 1.2, "clip_on": False}
         axis.add_patch(FancyBboxPatch((x - 0.5, y - 0.16), 1.0, 0.32, **look))
         style = {"va": "center", "fontsize": 9.5}
         axis.text(x - 0.42, y, plain(name), color=MUTED, ha="left", **style)
@@ -892,6 +911,7 @@ def landscape(
     axis.set_ylim(y[0], y[-1])
     axis.set_xlabel(names[0])
     axis.set_ylabel(names[1])
+    axis.locator_params(axis="y", prune="lower")  # its label would touch the other's
     return axis
 
 
@@ -935,7 +955,8 @@ def shift(
     axis.set_xlabel("probability before the step")
     axis.set_ylabel("after the step")
     spots = [(before[place], times[place]) for place in named]
-    _name_spots(axis, spots, [visible(name) for name in named.values()])
+    words = ["space" if name == " " else visible(name) for name in named.values()]
+    _name_spots(axis, spots, words)
     return axis
 
 

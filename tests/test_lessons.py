@@ -14,7 +14,7 @@ import nbformat
 import pytest
 
 from course_lib import classroom, lessons
-from course_lib.environment import ROOT
+from course_lib.environment import ROOT, Problem
 
 PATHS = lessons.paths()
 LEDGER = tomllib.loads((ROOT / "tests" / "claims.toml").read_text())
@@ -277,6 +277,26 @@ def test_exercise_cells_are_what_the_registry_derives(path):
     assert derived == notebook, "run: python -m course_lib refresh"
     stubs = [c.id for c in notebook.cells if "exercise" in lessons.tags(c)]
     assert len(stubs) == len(classroom.exercises(path.name[:2]))
+
+
+@every_lesson
+def test_only_typed_answers_count_as_typed(path):
+    notebook = lessons.read(path)
+    assert lessons.typed(notebook) == []
+    exercises = classroom.exercises(path.name[:2])
+    assert len(lessons.typed(lessons.solved(notebook, path.name[:2]))) == len(exercises)
+
+
+def test_refresh_never_overwrites_an_answer(tmp_path, monkeypatch):
+    solved = lessons.solved(lessons.read(PATHS[0]), "00")
+    own = tmp_path / PATHS[0].name
+    lessons.write(solved, own)
+    before = own.read_bytes()
+    monkeypatch.setattr(lessons, "FOLDER", tmp_path)
+    monkeypatch.setattr(lessons, "run", lambda notebook: pytest.fail("it was run"))
+    with pytest.raises(Problem, match=r"answers typed into it \(stub-.+git checkout"):
+        lessons.refresh(["00"])
+    assert own.read_bytes() == before
 
 
 @pytest.mark.timeout(600)
