@@ -241,7 +241,7 @@ def lab(args) -> int:
 def test(args) -> int:
     number = lesson_number(args.lesson) if args.lesson else None
     kind = f"lesson {number}" if number else "every test and every lesson"
-    print(f"Running {kind}: a minute a lesson, about forty in all.", flush=True)
+    print(f"Running {kind}: a minute a lesson, half an hour in all.", flush=True)
     python = sys.executable if args.no_install else environment.make("test")
     subprocess.run([python, "-m", "course_lib.cache"], check=False)
     folder = environment.ROOT / "notebooks"

@@ -194,10 +194,10 @@ def check(id: str, answer: Any, seed: int | None = None) -> Any:
     """Check an answer, print a verdict, and return what the lesson should go on with.
 
     That is the answer if it passes, else the course's own, so that every notebook runs
-    to its end. Never raises for a wrong answer. The inputs are new at every call.
+    to its end. (Nothing needs the answer to a class's own question, so none is given
+    away.) Never raises for a wrong answer. The inputs are new at every call.
     """
     exercise = find(id)
-    # A class's own question gives no answer away, and nothing else in the lesson needs it.
     instead = answer if "@" in id else exercise.reference
     goes_on = "" if "@" in id else " The lesson goes on with the course's own."
     if not is_started(exercise, answer):
@@ -386,8 +386,10 @@ def hint(id: str) -> None:
 
 
 def solution(id: str) -> None:
-    """Print the course's own answer."""
-    print(source(find(id)))
+    """Print the course's own answer; for a class's own question, that there is none."""
+    exercise = find(id)
+    none = "Your class's numbers have no answer here: work them out, or ask."
+    print(none if "@" in id else source(exercise))
 
 
 def predict(guess: Any, measured: Any, unit: str = "") -> None:

@@ -827,8 +827,9 @@ GELU = Exercise(
         "Write GELU as GPT-2 has it: x/2 · (1 + "
         "tanh(√(2/π) · (x + 0.044715 x³))), for every number by itself. `x` is a "
         "tensor of any shape; return a new tensor of that shape and leave `x` as it "
-        "is. (`torch.tanh` is a smooth step from -1 to 1.) It is held against torch's "
-        "own, to 0.001. `F.gelu` would do it in one call; try the formula first."
+        "is. (`torch.tanh` is a smooth step from -1 to 1. A *standard normal* number is "
+        "a random one from the bell curve around 0, as `torch.randn` draws them.) It is "
+        "held against torch's own, to 0.001. `F.gelu` would do it in one call; try the formula first."
     ),
     reference=gpt.gelu,
     checks=(
