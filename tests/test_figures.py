@@ -204,6 +204,20 @@ def test_names_of_lines_that_end_together_are_apart():
     assert abs(first.get_window_extent().y0 - second.get_window_extent().y0) > 10
 
 
+def test_names_of_lines_stand_in_the_lines_order_and_inside_the_picture():
+    ends = {"least": 0.0, "most": 0.04, "middle": 0.02}
+    axis = figures.curves({n: ([1, 2], [4, y]) for n, y in ends.items()}, "x", "y")
+    axis.figure.canvas.draw()
+    boxes = {t.get_text(): t.get_window_extent() for t in axis.texts}
+    low, middle, high = (boxes[name] for name in ("least", "middle", "most"))
+    assert axis.bbox.y0 - 4 < low.y0 and low.y1 < middle.y1 - 10 < high.y1 - 20
+
+
+def test_a_bare_space_is_called_space():
+    axis = figures.shift(np.array([0.5, 0.5]), np.array([0.7, 0.3]), {0: " ", 1: " a"})
+    assert {"space", "·a"} <= {text.get_text() for text in axis.texts}
+
+
 def test_dots_have_the_areas_of_their_weights():
     axis = figures.attention_grid(["a", "b"], [[1, 0], [0.25, 0.75]])
     _, dots = axis.collections
