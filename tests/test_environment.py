@@ -103,6 +103,19 @@ def test_a_failed_install_leaves_no_stamp(monkeypatch, tmp_path):
     assert not environment.is_ready("lab", tmp_path)
 
 
+def test_lab_opens_the_lesson_and_not_a_copy_of_it(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    for name in ("00_next_token-Copy1.ipynb", "00_next_token.ipynb"):
+        (tmp_path / "notebooks" / name).touch()
+    opened = []
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
+    monkeypatch.setattr(command_line, "attended", lambda words: opened.append(words))
+    done = subprocess.CompletedProcess([], 0)
+    monkeypatch.setattr(command_line.subprocess, "run", lambda words: done)
+    command_line.main(["lab", "--no-install", "--no-browser"])
+    assert opened[0][3].name == "00_next_token.ipynb"
+
+
 def test_every_requirement_is_pinned_with_a_reason():
     for name in environment.NEEDED["test"]:
         for line in (ROOT / name).read_text().splitlines():
