@@ -86,11 +86,19 @@ def derive(notebook: NotebookNode, lesson: str) -> NotebookNode:
 def typed(notebook: NotebookNode) -> list[str]:
     """The ids of stub cells that hold more than a stub: a reader's own answers."""
     stubs = [one for one in notebook.cells if one.id.startswith("stub-")]
-    return [
-        one.id
-        for one in stubs
-        if one.source.strip() and not one.source.rstrip().endswith("...")
-    ]
+    return [one.id for one in stubs if one.source and not is_stub(one.source)]
+
+
+def is_stub(source: str) -> bool:
+    """Whether every function's body, or the value of a name, is no more than `...`."""
+    try:
+        tree = strip_docstrings(ast.parse(source))
+    except SyntaxError:  # an answer half typed
+        return False
+    functions = [one for one in ast.walk(tree) if isinstance(one, ast.FunctionDef)]
+    names = [one for one in tree.body if isinstance(one, ast.Assign)]
+    left = [ast.unparse(line) for one in functions for line in one.body]
+    return set(left or [ast.unparse(one.value) for one in names]) == {"..."}
 
 
 def check_line(exercise: classroom.Exercise) -> str:

@@ -13,13 +13,12 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from course_lib import classroom, lessons
+from course_lib import classroom, environment, lessons
 from course_lib.environment import ROOT, Problem
 
 PATHS = lessons.paths()
 LEDGER = tomllib.loads((ROOT / "tests" / "claims.toml").read_text())
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-ADDRESS = PROJECT["project"]["urls"]["Repository"]
+ADDRESS = environment.address()
 every_lesson = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 
 
@@ -285,6 +284,21 @@ def test_only_typed_answers_count_as_typed(path):
     assert lessons.typed(notebook) == []
     exercises = classroom.exercises(path.name[:2])
     assert len(lessons.typed(lessons.solved(notebook, path.name[:2]))) == len(exercises)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "class A:\n    def f(self):\n        return 1\n\n    def g(self):\n        ...",
+        "def f(x):\n    y = x\n    ...",
+        "def help(x):\n    return x\n\n\ndef f(x):\n    ...",
+        "def f(x):\n    return",
+        "def f(x):\n    return (",
+        "total = 175",
+    ],
+)
+def test_half_an_answer_is_an_answer(source):
+    assert not lessons.is_stub(source)
 
 
 def test_refresh_never_overwrites_an_answer(tmp_path, monkeypatch):
