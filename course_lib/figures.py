@@ -968,27 +968,19 @@ def _name_spots(axis: Axes, spots: list[tuple], names: list[str]) -> None:
     points = 72 / DPI  # of a pixel
     right = axis.bbox.x1 * points + 12
     where = [tuple(xy) for xy in axis.transData.transform(spots) * points]
-    taken = [(x - 3, y - 3, 6, 6) for x, y in where]  # left, bottom, width, height
+    taken = [(x - 3, y - 3, x + 3, y + 3) for x, y in where]
     for i, ((x, y), name) in enumerate(zip(where, names, strict=True)):
         wide = 5.8 * len(name)
         lifts = (4, -12) if spots[i][1] > 1 else (-12, 4)
         sides = [(aside, lift) for aside in (7, -7 - wide) for lift in lifts]
-        boxes = [(x + aside, y + lift - 2, wide, 10) for aside, lift in sides]
-        inside = [j for j, box in enumerate(boxes) if box[0] + wide < right] or [0]
-        best = min(inside, key=lambda j: sum(_overlap(boxes[j], old) for old in taken))
+        corners = [(x + aside, y + lift - 2) for aside, lift in sides]
+        boxes = np.array([(a, b, a + wide, b + 10) for a, b in corners])
+        outside = boxes[:, 2] >= right
+        best = int((_shared(boxes, np.array(taken)) + 1e6 * outside).argmin())
         taken.append(boxes[best])
         style = {"xytext": sides[best], "textcoords": "offset points", "fontsize": 9.5}
         colour = TEXT if i else QUERY
         axis.annotate(plain(name), spots[i], color=colour, family=MONO, **style)
-
-
-def _overlap(one: tuple, other: tuple) -> float:
-    """The area that two boxes (left, bottom, width, height) share."""
-    wide, tall = [
-        min(one[i] + one[i + 2], other[i] + other[i + 2]) - max(one[i], other[i])
-        for i in (0, 1)
-    ]
-    return max(wide, 0) * max(tall, 0)
 
 
 def tree(

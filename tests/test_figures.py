@@ -1,5 +1,6 @@
 """Every picture draws, on odd values too, and keeps the course's grammar."""
 
+import itertools
 import warnings
 
 import numpy as np
@@ -211,6 +212,28 @@ def test_names_of_lines_stand_in_the_lines_order_and_inside_the_picture():
     boxes = {t.get_text(): t.get_window_extent() for t in axis.texts}
     low, middle, high = (boxes[name] for name in ("least", "middle", "most"))
     assert axis.bbox.y0 - 4 < low.y0 and low.y1 < middle.y1 - 10 < high.y1 - 20
+
+
+def test_names_of_dots_do_not_lie_on_each_other():
+    before = np.array([0.30, 0.302, 0.304, 0.094])
+    after = before * np.array([1.2, 1.21, 1.2, 0.9])
+    axis = figures.shift(before, after, {0: "one", 1: "two", 2: "three"})
+    axis.figure.canvas.draw()
+    named = [t for t in axis.texts if t.get_text() in ("one", "two", "three")]
+    boxes = [text.get_window_extent() for text in named]
+    assert len(boxes) == 3
+    for box, other in itertools.combinations(boxes, 2):
+        shared = box.intersection(box, other)
+        assert shared is None or min(shared.width, shared.height) < 4
+
+
+def test_words_on_the_map_of_the_course_fit_their_boxes():
+    axis = figures.course_map("11")
+    axis.figure.canvas.draw()
+    boxes = [patch.get_window_extent() for patch in axis.patches[:17]]
+    words = [text.get_window_extent() for text in axis.texts[::2]]
+    for box, word in zip(boxes, words, strict=True):
+        assert box.x0 + 4 < word.x0 and word.x1 < box.x1 - 4
 
 
 def test_a_bare_space_is_called_space():
