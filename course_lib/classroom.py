@@ -76,6 +76,11 @@ class Exercise:
         return self.id.split(".")[1].split("@")[0]
 
     @property
+    def seed(self) -> str:
+        """The class whose numbers it has; empty for a lesson's own exercises."""
+        return self.id.partition("@")[2]
+
+    @property
     def is_function(self) -> bool:
         """Whether the answer is code; else it is a value."""
         return inspect.isfunction(self.reference) or inspect.isclass(self.reference)
@@ -198,10 +203,11 @@ def check(id: str, answer: Any, seed: int | None = None) -> Any:
     away.) Never raises for a wrong answer. The inputs are new at every call.
     """
     exercise = find(id)
-    instead = answer if "@" in id else exercise.reference
-    goes_on = "" if "@" in id else " The lesson goes on with the course's own."
+    instead, goes_on = exercise.reference, "The lesson goes on with the course's own."
+    if exercise.seed:
+        instead, goes_on = answer, "The course's own is not shown."
     if not is_started(exercise, answer):
-        print(f"○ {id}: not started.{goes_on}")
+        print(f"○ {id}: not started. {goes_on}")
         return instead
     if exercise.is_function and answer is exercise.reference:
         print(f"○ {id}: this is the course's own. Run your cell above first.")
@@ -212,9 +218,7 @@ def check(id: str, answer: Any, seed: int | None = None) -> Any:
         proved = "; ".join(check.proves for check in exercise.checks)
         print(f"✓ {id}: passed, {total} of {total} checks. Yours {proved}.")
         return answer
-    print(f"✗ {id}: not yet, {passed} of {total} checks.\n  {message}")
-    if goes_on:
-        print(f" {goes_on}")
+    print(f"✗ {id}: not yet, {passed} of {total} checks.\n  {message}\n  {goes_on}")
     return instead
 
 
@@ -368,7 +372,7 @@ def points(id: str, answer: Any, private: str = "") -> int:
     COURSE_PRIVATE_CHECKS names a file with further checks, as in `assigned`.
     """
     private = private or os.environ.get("COURSE_PRIVATE_CHECKS", "")
-    every = assigned(id[:2], id.partition("@")[2], private)
+    every = assigned(id[:2], find(id).seed, private)
     exercise = next(one for one in every if one.id == id)
     started = is_started(exercise, answer) and answer is not exercise.reference
     if not started or (exercise.is_function and not callable(answer)):
@@ -389,7 +393,7 @@ def solution(id: str) -> None:
     """Print the course's own answer; for a class's own question, that there is none."""
     exercise = find(id)
     none = "Your class's numbers have no answer here: work them out, or ask."
-    print(none if "@" in id else source(exercise))
+    print(none if exercise.seed else source(exercise))
 
 
 def predict(guess: Any, measured: Any, unit: str = "") -> None:

@@ -116,6 +116,23 @@ def test_lab_opens_the_lesson_and_not_a_copy_of_it(tmp_path, monkeypatch):
     assert opened[0][3].name == "00_next_token.ipynb"
 
 
+@pytest.mark.parametrize(
+    "words, wanted",
+    [
+        (["--processes", "3"], ["-n3", "--dist=loadfile", "--no-loadscope-reorder"]),
+        (["--processes", "1"], []),
+        (["05", "--processes", "3"], []),  # one lesson is one file
+    ],
+)
+def test_whole_files_are_run_side_by_side(monkeypatch, words, wanted):
+    ran = []
+    monkeypatch.setattr(command_line, "attended", lambda words, env: ran.append(words))
+    monkeypatch.setattr(command_line.subprocess, "run", lambda words, check: None)
+    command_line.main(["test", "--no-install", *words])
+    told = [w for w in ran[0] if w.startswith(("-n", "--dist", "--no-")) and w != "-n"]
+    assert [w for w in told if "nbval" not in w] == wanted
+
+
 def test_every_requirement_is_pinned_with_a_reason():
     for name in environment.NEEDED["test"]:
         for line in (ROOT / name).read_text().splitlines():
