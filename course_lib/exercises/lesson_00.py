@@ -6,7 +6,7 @@ from collections import Counter
 import torch
 
 from course_lib import sampling
-from course_lib.classroom import (
+from course_lib.exercises.legacy import (
     Check,
     Exercise,
     Mistake,

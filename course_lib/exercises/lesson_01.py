@@ -5,7 +5,7 @@ import math
 import torch
 
 from course_lib import tokenizer
-from course_lib.classroom import (
+from course_lib.exercises.legacy import (
     Check,
     Exercise,
     Mistake,

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from course_lib import gpt
-from course_lib.classroom import (
+from course_lib.exercises.legacy import (
     Check,
     Exercise,
     Mistake,

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from course_lib import gpt, sampling
-from course_lib.classroom import (
+from course_lib.exercises.legacy import (
     Check,
     Exercise,
     Mistake,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import torch
 
 from course_lib import sizing
-from course_lib.classroom import (
+from course_lib.exercises.legacy import (
     Check,
     Exercise,
     Mistake,

@@ -9,7 +9,7 @@ import torch
 
 from course_lib import autograd
 from course_lib.autograd import Value
-from course_lib.classroom import (
+from course_lib.exercises.legacy import (
     Check,
     Exercise,
     Mistake,

@@ -13,7 +13,7 @@ from dataclasses import replace
 import torch
 
 from course_lib import gpt, sampling, sizing, tokenizer, train
-from course_lib.classroom import Check, Exercise, Mistake, Wrong, want_type
+from course_lib.exercises.legacy import Check, Exercise, Mistake, Wrong, want_type
 from course_lib.gpt import GPTConfig
 
 POINTS = 2
