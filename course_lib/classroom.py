@@ -24,8 +24,8 @@ from typing import Any
 
 import torch
 
-from course_lib import strays
-from course_lib.environment import Problem
+from course_lib.errors import Problem
+from course_lib.exercises import strays
 
 SECONDS = 3  # a check that takes longer is stopped: most likely an endless loop
 

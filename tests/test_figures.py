@@ -8,6 +8,7 @@ import pytest
 from matplotlib.patches import FancyArrowPatch
 
 from course_lib import figures
+from course_lib.figures import charts, diagrams, tokens
 
 ODD = [
     " sky",
@@ -167,7 +168,7 @@ def test_bars_start_at_zero_and_the_first_is_bright():
 
 def test_tiles_have_the_areas_of_their_amounts_and_do_not_overlap():
     shares = [0.4, 0.3, 0.2, 0.07, 0.03]
-    placed = figures._tiles(shares, 0, 0, 7.6, 3.6)
+    placed = charts._tiles(shares, 0, 0, 7.6, 3.6)
     areas = [wide * tall / (7.6 * 3.6) for _, _, wide, tall in placed]
     assert areas == pytest.approx(shares)
     grid = np.stack(
@@ -285,7 +286,7 @@ def test_a_graph_has_its_wider_arrow_where_more_comes_back():
 
 def test_a_graph_runs_from_left_to_right_and_no_box_lies_on_another():
     arrows = [(0, 3, 1), (1, 3, 1), (3, 4, 1), (2, 4, 1), (4, 5, 1), (0, 5, 1)]
-    places = figures._spread_out(6, arrows)
+    places = diagrams._spread_out(6, arrows)
     assert all(places[a][0] < places[b][0] for a, b, _ in arrows)
     assert len(set(places)) == len(places)
 
@@ -299,7 +300,7 @@ def test_a_branch_is_as_wide_as_its_text_is_likely():
 
 
 def test_ends_of_a_tree_have_a_row_each_and_others_are_amid_their_children():
-    assert figures._tree_lines([None, None, 0, 0, 1]) == [0.5, 2, 0, 1, 2]
+    assert tokens._tree_lines([None, None, 0, 0, 1]) == [0.5, 2, 0, 1, 2]
 
 
 def test_what_a_dial_cuts_off_is_named_out():
