@@ -1,14 +1,16 @@
 """Every picture draws, on odd values too, and keeps the course's grammar."""
 
+import inspect
 import itertools
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.patches import FancyArrowPatch
 
 from course_lib import figures
-from course_lib.figures import charts, diagrams, tokens
+from course_lib.figures import charts, diagrams, grids, points, tokens
 
 ODD = [
     " sky",
@@ -127,15 +129,12 @@ def test_draws_without_a_warning(name):
 
 
 def test_every_picture_is_drawn_here():
-    """A figures.py function that no test draws is a hole."""
-    import inspect
-    from pathlib import Path
-
+    """A picture that no test draws is a hole."""
     own = [n for n, f in inspect.getmembers(figures, inspect.isfunction)
-           if f.__module__ == figures.__name__ and f.__annotations__.get("return")
+           if f.__module__.startswith(figures.__name__) and f.__annotations__.get("return")
            and not n.startswith("_")]  # fmt: skip
     source = Path(__file__).read_text()
-    helpers = {"card", "blank", "png", "drawable", "visible", "plain"}
+    helpers = {"card", "blank", "png", "drawable", "visible", "plain", "shortened"}
     missing = [n for n in own if n not in helpers and f"figures.{n}" not in source]
     assert not missing
 
@@ -157,6 +156,13 @@ def test_the_same_picture_twice_is_the_same_bytes():
 )
 def test_visible_tokens(token, drawn):
     assert figures.visible(token) == drawn
+
+
+def test_the_index_names_every_picture():
+    for module in (charts, diagrams, grids, points, tokens):
+        for name, thing in inspect.getmembers(module, inspect.isfunction):
+            if thing.__module__ == module.__name__ and not name.startswith("_"):
+                assert vars(figures)[name] is thing, name
 
 
 def test_bars_start_at_zero_and_the_first_is_bright():

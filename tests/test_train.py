@@ -774,7 +774,7 @@ def test_nothing_waits_for_the_gpu_between_two_looks(make):
 
     def step(number: int) -> None:
         batch = train.batch_at(TRAIN_IDS, number, config)
-        train.backward(run, run.model, batch, train.processes.Team())
+        train.backward(run, run.model, batch, train.distributed.Team())
         run.set_rate(rate_at(number, config))
         run.update()
 

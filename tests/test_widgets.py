@@ -8,7 +8,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from course_lib import figures, sampling, tokenizer, widgets
-from course_lib.widgets import pictures
+from course_lib.widgets import explorers, pictures
 
 ODD = [
     "",
@@ -106,7 +106,7 @@ def test_any_text_is_cut(encoding, text):
     before = image.value
     area.value = text
     assert image.value != before
-    assert f"{min(len(text), widgets.LONGEST):,} characters" in note.value
+    assert f"{min(len(text), explorers.LONGEST):,} characters" in note.value
 
 
 def number(value):

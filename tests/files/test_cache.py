@@ -137,7 +137,7 @@ def test_no_network_says_what_to_do(empty_cache):
 
 
 def test_on_colab_it_says_what_to_do_there(empty_cache, monkeypatch):
-    monkeypatch.setattr(cache.environment, "on_colab", lambda: True)
+    monkeypatch.setattr(cache.colab, "on_colab", lambda: True)
     with pytest.raises(CacheError, match="Run this cell again in a minute") as caught:
         cache.fetch(sources.SMOLLM2)
     assert "course_lib doctor" not in str(caught.value)

@@ -19,7 +19,7 @@ from course_lib import classroom
 from course_lib.errors import Problem
 from course_lib.files import ROOT
 from course_lib.grading import grader, release
-from course_lib.grading.answer import answer_of
+from course_lib.notebooks import curriculum
 from course_lib.notebooks.cells import paths
 from tests import submissions
 
@@ -62,6 +62,30 @@ def test_the_course_s_answer_gets_all_points(exercise, box):
     found, _ = grader.mark(
         box, exercise, cells(exercise, classroom.source(exercise)), HIDDEN
     )
+    assert found.message == "passed" and found.points == found.of
+
+
+def test_an_answer_may_import_whatever_a_lesson_may(box):
+    names = curriculum.docstrings()
+    exercise = classroom.find("08.rate_at")
+    mine = [f"from course_lib import {name} as my_{name}" for name in names]
+    mine += ["from course_lib import scales", classroom.source(exercise)]
+    mine += ["mine = rate_at", "def rate_at(*given):", "    assert scales.best"]
+    mine += [f"    assert my_{name}" for name in names] + ["    return mine(*given)"]
+    found, _ = grader.mark(box, exercise, cells(exercise, "\n".join(mine)), HIDDEN)
+    assert found.message == "passed" and found.points == found.of
+
+
+MAY_IMPORT = curriculum.docstrings()
+
+
+@pytest.mark.parametrize("names", ["scales", ", ".join(MAY_IMPORT)], ids=["one", "all"])
+def test_an_answer_may_import_what_a_lesson_may(box, names):
+    exercise = classroom.find("08.rate_at")
+    source = f"from course_lib import {names}\n\n{classroom.source(exercise)}\n\n"
+    source += "right = rate_at\n\n\ndef rate_at(*given):\n"
+    source += f"    assert all([{names}])\n    return right(*given)"
+    found, _ = grader.mark(box, exercise, cells(exercise, source), HIDDEN)
     assert found.message == "passed" and found.points == found.of
 
 
@@ -292,52 +316,3 @@ def test_nothing_is_left_for_the_next_student(box):
     grader.mark(box, TOTAL, cells(TOTAL, write), HIDDEN)
     found, _ = grader.mark(box, TOTAL, cells(TOTAL, read), HIDDEN)
     assert "FileNotFoundError" in found.message
-
-
-# Reading an answer out of a notebook ---------------------------------------------------
-
-
-def answer(*sources, name="f", given=()):
-    every = [(f"c{i}", source) for i, source in enumerate(sources)]
-    job = {"cells": every, "stub": f"c{len(every) - 1}", "name": name, "given": given}
-    return answer_of(job)
-
-
-def test_an_answer_brings_what_it_needs_and_nothing_else():
-    needs = "import math\nHALF = 0.5\nraise SystemExit\nwhile True: break"
-    loop = "x = [0 for _ in iter(int, 1)]"  # never ends; nobody needs it
-    f = answer(needs, loop, "def g(x):\n    return HALF * x", "def f(x): return g(x)")
-    assert f(4) == 2
-
-
-def test_a_cell_that_is_no_python_is_left_out_unless_it_is_the_answer_s():
-    assert answer("%%html\n<b>", "!ls\ndef f(): return 3")() == 3
-    with pytest.raises(SyntaxError):
-        answer("def f(: 3")
-
-
-def test_an_answer_that_moved_is_found_and_the_last_one_counts():
-    job = {
-        "cells": [("a", "def f(): return 1"), ("b", "def f(): return 2")],
-        "stub": "gone",
-        "name": "f",
-        "given": (),
-    }
-    assert answer_of(job)() == 2
-    assert answer_of(job | {"stub": "a"})() == 1
-    assert answer_of(job | {"name": "g"}) is ...
-
-
-def test_what_a_check_returned_is_not_the_answer():
-    f = answer("def f(): return 1\n\nf = check('06.f', f)\nf = room.check('06.f', f)")
-    assert f() == 1
-
-
-def test_other_answers_are_the_course_s_own():
-    f = answer("def total(c): return 0", "f = lambda c: total(c)", given=GIVEN)
-    from course_lib.gpt import GPT2_SMALL
-
-    assert f(GPT2_SMALL) == 124_439_808
-
-
-GIVEN = (("total", "sizing:total"),)
