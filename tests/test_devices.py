@@ -1,4 +1,4 @@
-"""The device room: choice, precision, seeds, self-test."""
+"""Devices: choice, precision, seeds, self-test."""
 
 import pytest
 import torch

@@ -2,12 +2,11 @@
 
 import re
 from functools import partial
-from pathlib import Path
 
 from course_lib import devices, pretrained, sampling
 from course_lib.cli.parser import parser
 from course_lib.files import ROOT
-from course_lib.notebooks import cells, refresh
+from course_lib.notebooks import cells, curriculum, refresh
 from tests import submissions
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -51,9 +50,14 @@ def test_every_lesson_is_in_the_table():
         assert f"(notebooks/{path.name}) | {title} |" in README
 
 
-def test_every_room_is_on_the_map():
-    for path in Path(ROOT / "course_lib").glob("*.py"):
-        assert path.name == "__init__.py" or f"  {path.name} " in README, path.name
+def test_every_module_and_folder_is_on_the_map():
+    home, lessons = ROOT / "course_lib", curriculum.built()
+    for path in home.iterdir():
+        name = f"{path.name}/" if path.is_dir() else path.name
+        if name not in ("__init__.py", "__pycache__/"):
+            (row,) = re.findall(rf"(?m)^  {re.escape(name)} .+$", README)
+            built = ", ".join(lessons.get(path.stem, []))
+            assert row.endswith(f" {built}" if built else row), row
 
 
 def test_the_stories_are_the_models_own():

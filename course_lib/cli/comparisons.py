@@ -64,7 +64,7 @@ class Comparison:
     """One thing that a device must compute as the CPU does."""
 
     name: str
-    rooms: tuple[str, ...]  # whose code does it
+    modules: tuple[str, ...]  # whose code does it
     tolerance: float  # the worst difference that is rounding
     values: Callable[[torch.device, torch.dtype], torch.Tensor]  # one row, see joined()
 

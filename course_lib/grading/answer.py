@@ -118,13 +118,13 @@ def answer_of(job: dict) -> Any:
 
 
 def course_s_own(where: str) -> Any:
-    """A function of a room, such as gpt:scores."""
-    room, _, name = where.partition(":")
-    return vars(sys.modules[f"course_lib.{room}"])[name]
+    """A function of a module, such as gpt:scores."""
+    module, _, name = where.partition(":")
+    return vars(sys.modules[f"course_lib.{module}"])[name]
 
 
 def forget(where: str) -> None:
-    """Take the course's own answer out of every room."""
+    """Take the course's own answer out of every module."""
     if not where:
         return
     own = course_s_own(where)

@@ -301,7 +301,7 @@ MESSAGES = {
 def job_of(exercise: Exercise, cells: list, hidden: list[str]) -> dict:
     """All that a student's process must know of an exercise: not its answer."""
     others = [e for e in classroom.exercises(exercise.id[:2]) if e.id != exercise.id]
-    given = [(e.name, room_of(e)) for e in others if room_of(e)]
+    given = [(e.name, place_of(e)) for e in others if place_of(e)]
     kinds = kinds_for(exercise)
     return {
         "cells": cells,
@@ -309,20 +309,19 @@ def job_of(exercise: Exercise, cells: list, hidden: list[str]) -> dict:
         "name": exercise.name,
         "blank": classroom.stub(exercise),
         "given": given,
-        "reference": room_of(exercise),
+        "reference": place_of(exercise),
         "kinds": [(name, inspect.getsource(kind)) for name, kind in kinds.items()],
         "hidden": hidden,
         "isolated": True,
     }
 
 
-def room_of(exercise: Exercise) -> str:
+def place_of(exercise: Exercise) -> str:
     """Where the library has the answer, such as gpt:scores; '' if it hasn't."""
     if not exercise.is_function:
         return ""
-    module = exercise.reference.__module__
-    room = module.removeprefix("course_lib.")
-    return f"{room}:{exercise.reference.__name__}" if "." not in room else ""
+    module = exercise.reference.__module__.removeprefix("course_lib.")
+    return f"{module}:{exercise.reference.__name__}" if "." not in module else ""
 
 
 def kinds_for(exercise: Exercise) -> dict[str, type]:
@@ -383,9 +382,9 @@ def failure(exercise: Exercise, name: str, text: str) -> str:
 
 def borrowed(exercise: Exercise, text: str) -> str:
     """The message; if it is about the course's own answer, what to do instead."""
-    room, _, name = room_of(exercise).partition(":")
+    module, _, name = place_of(exercise).partition(":")
     missing = ("has no attribute", "cannot import name")
-    if room and repr(name) in text and any(words in text for words in missing):
+    if module and repr(name) in text and any(words in text for words in missing):
         return MESSAGES["borrowed"]
     return text
 

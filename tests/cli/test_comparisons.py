@@ -1,4 +1,4 @@
-"""A device against the CPU, room by room: where there is one, and proof that it would be
+"""A device against the CPU, module by module: where there is one, and proof that it would be
 found out where there is none."""
 
 import ast
@@ -139,7 +139,7 @@ def off(values):
     return values * 1.01 if values.dtype == torch.float32 else values
 
 
-# One part of each room, and a comparison that must notice when it goes wrong.
+# One part of each module, and a comparison that must notice when it goes wrong.
 PARTS = [
     (gpt, "attend", "logits of a GPT"),
     (gpt, "split_heads", "logits of a GPT"),
@@ -178,7 +178,7 @@ def test_a_text_that_differs_in_one_id_is_noticed(monkeypatch):
     one = named("a GPT's likeliest text, with a cache")
     values = one.values.func, one.values.args[:-1]
     hasty = comparisons.partial(values[0], *values[1], Hasty(0))
-    wrong = comparisons.Comparison(one.name, one.rooms, one.tolerance, hasty)
+    wrong = comparisons.Comparison(one.name, one.modules, one.tolerance, hasty)
     assert comparisons.difference(wrong, CPU) >= 1
 
 
@@ -214,14 +214,13 @@ def test_comparisons_leave_the_learners_chance_and_precision_alone():
     assert torch.equal(torch.get_rng_state(), before) and usual == devices.PRECISION
 
 
-# Every room is compared, or there is a reason why not -----------------------------------
+# Every module is compared, or there is a reason why not --------------------------------
 
 NOT_COMPARED = {
     "cli.comparisons": "compares",
     "autograd": "numpy, which computes on the CPU only",
     "widgets.attention": "draws what `inside` gives, which is on the CPU",
     "classroom": "checks run on the CPU, whatever device there is",
-    "exercises.strays": "looks at where tensors are, not at what is in them",
     "scales": "measures how fast products are, and never looks at them",
     "sizing": "counts shapes on the meta device, which has no numbers",
     "pretrained": "reads files on the CPU; the real LLM has a test of its own, above",
@@ -234,7 +233,7 @@ NOT_COMPARED = {
 
 
 def computes(path) -> bool:
-    """Whether a room imports torch or numpy."""
+    """Whether a module imports torch or numpy."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -244,13 +243,13 @@ def computes(path) -> bool:
     return bool(names & {"torch", "numpy"})
 
 
-def test_every_room_is_compared_or_says_why_not():
-    rooms = {name for name, path in MODULES.items() if computes(path)}
+def test_every_module_is_compared_or_says_why_not():
+    modules = {name for name, path in MODULES.items() if computes(path)}
     # Checks run on the CPU, and pictures are drawn of arrays, which are there, too.
-    rooms = {n for n in rooms if not n.startswith(("exercises.lesson", "figures."))}
-    compared = {name for one in COMPARISONS for name in one.rooms}
-    assert compared <= rooms and not compared & NOT_COMPARED.keys()
-    assert rooms - compared == NOT_COMPARED.keys()
+    modules = {n for n in modules if not n.startswith(("exercises.", "figures."))}
+    compared = {name for one in COMPARISONS for name in one.modules}
+    assert compared <= modules and not compared & NOT_COMPARED.keys()
+    assert modules - compared == NOT_COMPARED.keys()
 
 
 SEEN = """
@@ -267,14 +266,14 @@ print(json.dumps(found))
 """
 
 
-def test_a_comparison_runs_the_rooms_that_it_names():
-    """A room's code is on the way: something in its file is called."""
+def test_a_comparison_runs_the_modules_that_it_names():
+    """A module's code is on the way: something in its file is called."""
     words = [sys.executable, "-c", SEEN]  # alone: a profiler slows all that is loaded
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout.splitlines()[-1])
     for one in COMPARISONS:
-        wanted = {str(ROOT / "course_lib" / f"{name}.py") for name in one.rooms}
+        wanted = {str(ROOT / "course_lib" / f"{name}.py") for name in one.modules}
         assert wanted <= set(seen[one.name]), one.name
 
 

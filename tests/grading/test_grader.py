@@ -1,4 +1,4 @@
-"""The rooms of grading and its sandbox: nobody gains by cheating, nobody loses by luck."""
+"""Grading and its sandbox: nobody gains by cheating, nobody loses by luck."""
 
 import contextlib
 import csv
@@ -92,7 +92,7 @@ def test_an_answer_may_import_what_a_lesson_may(box, names):
 @pytest.mark.parametrize("exercise", EVERY, ids=lambda e: e.id)
 def test_a_wrong_answer_gets_the_words_that_its_learner_saw(exercise, box, monkeypatch):
     # These answers call the course's own, which is away while others are graded.
-    monkeypatch.setattr(grader, "room_of", lambda exercise: "")
+    monkeypatch.setattr(grader, "place_of", lambda exercise: "")
     home = Path(classroom.__file__).parent / "exercises"
     text = (home / f"lesson_{exercise.id[:2]}.py").read_text(encoding="utf-8")
     # A name that no lesson has: the slice would bring that too.

@@ -1,4 +1,4 @@
-"""The room of plain data: what crosses, what stays who it is, what is refused."""
+"""Values between processes: what crosses, what stays who it is, what is refused."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""The room of the browser: the lessons' widgets, used as a reader uses them.
+"""In a real browser: the lessons' widgets, used as a reader uses them.
 
 A real JupyterLab serves copies of lessons, cut down to the cells that a widget needs; a
 real Chromium opens them, types, presses keys and clicks. Nothing may leave this machine.
@@ -34,7 +34,7 @@ except ImportError:  # the fixtures below say what to do
     sync_playwright = None
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = {"widgets", "ipywidgets"}  # their parts make widgets, but STILL
+MAKERS = {"widgets", "ipywidgets"}  # their parts make widgets, but STILL
 STILL = {"show", "live"}
 ALSO = {"07_backprop": {"train-letters"}}  # cells that change what other cells made
 CONTROLS = "[role=slider], input[type=text], textarea"
@@ -151,17 +151,17 @@ def code_of(cell: dict) -> str:
 
 
 def imported(tree: ast.Module) -> tuple[set[str], set[str]]:
-    """What a cell calls the rooms of widgets, and the parts it takes from them."""
-    rooms, parts = set(ROOMS), set()
+    """What a cell calls what makes widgets, and the parts it takes from them."""
+    makers, parts = set(MAKERS), set()
     for line in ast.walk(tree):
         if isinstance(line, ast.Import | ast.ImportFrom):
             source = (isinstance(line, ast.ImportFrom) and line.module) or ""
             for one in line.names:
-                if last(one.name) in ROOMS:
-                    rooms.add(one.asname or one.name)
-                elif last(source) in ROOMS and one.name not in STILL:
+                if last(one.name) in MAKERS:
+                    makers.add(one.asname or one.name)
+                elif last(source) in MAKERS and one.name not in STILL:
                     parts.add(one.asname or one.name)
-    return rooms, parts
+    return makers, parts
 
 
 def last(path: str) -> str:
@@ -172,17 +172,17 @@ def last(path: str) -> str:
 def makes_widget(code: str) -> bool:
     """Whether a cell calls something that makes a control or a widget.
 
-    That is: a part of the rooms of widgets, by whatever name it is imported, but what
+    That is: a part of what makes widgets, by whatever name it is imported, but what
     shows a picture; or show with three arguments, for the third is a widget.
     """
     tree = ast.parse(code)
-    rooms, parts = imported(tree)
+    makers, parts = imported(tree)
     for call in ast.walk(tree):
         if isinstance(call, ast.Call):
-            room, _, part = ast.unparse(call.func).rpartition(".")
-            made = (room in rooms or last(room) in ROOMS) and part not in STILL
+            maker, _, part = ast.unparse(call.func).rpartition(".")
+            made = (maker in makers or last(maker) in MAKERS) and part not in STILL
             shown = part == "show" and len(call.args) + len(call.keywords) > 2
-            if made or shown or (not room and part in parts):
+            if made or shown or (not maker and part in parts):
                 return True
     return False
 

@@ -180,15 +180,15 @@ def imported(source: str) -> set[str]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module == "course_lib":
-            found |= {f"course_lib.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module)
+            if node.module.startswith("course_lib"):  # the names may be modules
+                found |= {f"{node.module}.{alias.name}" for alias in node.names}
     return found
 
 
 def third_party() -> set[str]:
-    """What lessons import from elsewhere, themselves or through a room; top-level names."""
+    """What lessons import from elsewhere, themselves or through a module; top-level names."""
     found, waiting = set(), {"course_lib.exercises"}
     waiting |= {f"course_lib.exercises.lesson_{path.name[:2]}" for path in PATHS}
     for path in PATHS:
@@ -197,10 +197,14 @@ def third_party() -> set[str]:
     while waiting - found:
         name = (waiting - found).pop()
         found.add(name)
-        room = ROOT / f"{name.replace('.', '/')}.py"
-        if room.is_file():
-            waiting |= imported(room.read_text(encoding="utf-8"))
-    assert "course_lib.pretrained" in found  # else nothing would have been followed
+        home = ROOT / name.replace(".", "/")
+        for file in (home.with_suffix(".py"), home / "__init__.py"):
+            if file.is_file():
+                waiting |= imported(file.read_text(encoding="utf-8"))
+    assert {
+        "course_lib.pretrained",
+        "filelock",
+    } <= found  # else nothing would have been followed
     return {name.split(".")[0] for name in found} - {*sys.stdlib_module_names}
 
 
