@@ -4,6 +4,7 @@ import contextlib
 import csv
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -20,7 +21,7 @@ from course_lib.errors import Problem
 from course_lib.files import ROOT
 from course_lib.grading import grader, release
 from course_lib.notebooks import curriculum
-from course_lib.notebooks.cells import paths
+from course_lib.notebooks.cells import path_of, paths, read
 from tests import submissions
 
 NAME = "06_counting_gpt3"
@@ -63,6 +64,21 @@ def test_the_course_s_answer_gets_all_points(exercise, box):
         box, exercise, cells(exercise, classroom.source(exercise)), HIDDEN
     )
     assert found.message == "passed" and found.points == found.of
+
+
+def test_what_lessons_import_is_loaded_before_the_files_are_hidden():
+    wanted = set()
+    for number in NUMBERS:
+        for cell in read(path_of(number)).cells:
+            if cell.cell_type == "code":
+                found = re.findall(r"(?m)^from course_lib import (.+)", cell.source)
+                wanted |= {name.split()[0] for one in found for name in one.split(",")}
+                wanted |= set(re.findall(r"(?m)^from course_lib\.(\w+)", cell.source))
+    assert len(wanted) > 15
+    code = "import sys\nfrom course_lib.grading import sandbox\nsandbox.load()\n"
+    code += "print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True)
+    assert {f"course_lib.{n}" for n in wanted} <= set(done.stdout.decode().split())
 
 
 def test_an_answer_may_import_whatever_a_lesson_may(box):
