@@ -1,6 +1,7 @@
 """Next Token: how large language models work, by building one.
 
-Each file is a room with one job. This one imports nothing of the course: an import line
+What a lesson's cell may import lies in this folder; what no lesson imports lies in a
+folder named after who uses it. This file imports nothing of the course: an import line
 in a lesson tells you which file to open.
 """
 

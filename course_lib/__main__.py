@@ -6,299 +6,46 @@ work before anything has been installed.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import signal
-import subprocess
 import sys
 
-from course_lib import environment
-from course_lib.environment import Problem, python_of
-from course_lib.saved import SAVING
-
-
-def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(
-        prog="python -m course_lib",
-        description="Next Token: how large language models work, by building one.",
-        epilog="Each command has its own --help.",
-    )
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
-
-    def command(name, about):
-        return commands.add_parser(name, help=about, description=about)
-
-    lab = command("lab", "Make .venv, install, fetch the real model, open lesson 00.")
-    lab.add_argument("--port", type=int, default=8888, help="JupyterLab's port (8888)")
-    lab.add_argument("--no-browser", action="store_true", help="print the address only")
-
-    test = command("test", "Install, then run every test and every lesson.")
-    test.add_argument("lesson", nargs="?", help="one lesson's number, such as 01")
-    cores = min(os.cpu_count() or 1, 4)
-    test.add_argument(
-        "--processes", type=int, default=cores, help=f"tests at a time ({cores})"
-    )
-    for one in (lab, test):
-        one.add_argument(
-            "--no-install", action="store_true", help="use this Python as it is"
-        )
-
-    add_train(command("train", "Train a small GPT on a text, with checkpoints."))
-    sample = command("sample", "Let a trained checkpoint write.")
-    sample.add_argument("--checkpoint", required=True, help="a run's folder, or a file")
-    sample.add_argument("--prompt", default="", help="how the text begins")
-    sample.add_argument("--length", type=int, default=200, help="tokens to write (200)")
-    chat = command("chat", "Talk with the real model of lesson 00.")
-    for one in (sample, chat):
-        one.add_argument("--device", help="cpu, cuda or mps; none: the best here")
-        one.add_argument(
-            "--seed", type=seed, default=0, help="of the random choice (0)"
-        )
-        one.add_argument(
-            "--temperature",
-            type=float,
-            default=0.8,
-            help="0: always the likeliest (0.8)",
-        )
-        one.add_argument("--top-k", type=int, help="choose among the k likeliest")
-        one.add_argument(
-            "--top-p", type=float, help="among the likeliest that hold this share"
-        )
-
-    doctor = command("doctor", "Say what this machine has and what is missing.")
-    doctor.add_argument("--fetch", action="store_true", help="download what is missing")
-
-    refresh = command(
-        "refresh", "For authors: run lessons and save them with fresh outputs."
-    )
-    refresh.add_argument("lesson", nargs="*", help="numbers, such as 00 01; none: all")
-
-    add_assignment(
-        command("assignment", "Lessons as graded assignments, for teachers.")
-    )
-
-    site = command("site", "Write all lessons as web pages, for any browser.")
-    site.add_argument("out", metavar="OUT", help="a new folder, or a site of before")
-
-    bench = command("bench", "Measure speed against other libraries.")
-    bench.add_argument(
-        "name",
-        nargs="*",
-        help="tokenizer, pretrained, autograd, training, record, writing, grading; none: all",
-    )
-    bench.add_argument(
-        "--full",
-        action="store_true",
-        help="longer: more rounds, and what each ingredient buys",
-    )
-    return top
-
-
-def add_train(train) -> None:
-    """The options of `train`."""
-    train.add_argument(
-        "--data",
-        default="tinyworld",
-        help="tinyworld, shakespeare, documentation, or a text file of yours",
-    )
-    train.add_argument(
-        "--scale",
-        choices=("tiny", "cpu", "t4", "a100", "h100"),
-        default="cpu",
-        help="size of model and run: half a minute, minutes on a CPU; a GPU's (cpu)",
-    )
-    train.add_argument(
-        "--fast", action="store_true", help="the fast recipe: FastGPT and Muon"
-    )
-    train.add_argument("--out", help="the run's folder (runs/DATA-SCALE)")
-    train.add_argument(
-        "--resume", action="store_true", help="go on from the folder's last checkpoint"
-    )
-    train.add_argument("--device", help="cpu, cuda or mps; none: the best here")
-    train.add_argument(
-        "--tokens",
-        choices=("characters", "bpe", "gpt2"),
-        default="bpe",
-        help="how text becomes ids; bpe learns them from the text (bpe)",
-    )
-    train.add_argument(
-        "--vocabulary", type=int, default=1_024, help="of bpe, at most (1024)"
-    )
-    train.add_argument(
-        "--lines", action="store_true", help="let windows begin where lines begin only"
-    )
-    for name in ("steps", "batch", "context", "every"):
-        train.add_argument(f"--{name}", type=int, help="instead of the scale's")
-    train.add_argument("--seed", type=seed, help="of all that is random (0)")
-    for name in ("rate", "muon"):
-        train.add_argument(f"--{name}", type=float, help="instead of the scale's")
-    train.add_argument(
-        "--accumulate", type=int, default=1, help="parts a batch is read in (1)"
-    )
-    train.add_argument("--compile", action="store_true", help="use torch.compile")
-    train.add_argument(
-        "--shard", action="store_true", help="spread the weights (torchrun, FSDP2)"
-    )
-    train.add_argument(
-        "--json", action="store_true", help="a line of JSON a look, and no bar"
-    )
-
-
-def add_assignment(assignment) -> None:
-    """The options of `assignment`."""
-    actions = assignment.add_subparsers(dest="action", metavar="ACTION", required=True)
-
-    def action(name, about):
-        return actions.add_parser(name, help=about, description=about)
-
-    action("list", "Say which lessons there are, with exercises, points and minutes.")
-    release = action(
-        "release", "Write a lesson as an assignment: nbgrader's, students'."
-    )
-    release.add_argument("lesson", help="the lesson's number, such as 05")
-    release.add_argument("out", metavar="OUT", type=os.path.abspath, help="a folder")
-    grade = action(
-        "grade", "Grade a folder of notebooks, each in a process of its own."
-    )
-    grade.add_argument(
-        "folder",
-        metavar="SUBMISSIONS",
-        type=os.path.abspath,
-        help="NAME.ipynb or NAME/….ipynb for each student",
-    )
-    grade.add_argument(
-        "table",
-        metavar="GRADES.CSV",
-        type=os.path.abspath,
-        help="the table to write; .json and .jsonl are written beside it",
-    )
-    grade.add_argument("--lesson", help="its number; none: what the checks say")
-    grade.add_argument(
-        "--lanes", type=int, default=0, help="graded at the same time (one a core)"
-    )
-    for one in (release, grade):
-        one.add_argument(
-            "--seed", default="", help="a class's name: adds questions of its own"
-        )
-        one.add_argument(
-            "--private",
-            default="",
-            type=lambda path: path and os.path.abspath(path),
-            help="a Python file with further checks",
-        )
-    report = action("report", "Say how a class did, exercise by exercise.")
-    report.add_argument(
-        "table", metavar="GRADES.CSV", type=os.path.abspath, help="what grade wrote"
-    )
-
-
-def seed(text: str) -> int:
-    """A seed from the command line; argparse says so if it is none."""
-    if not (text.isdecimal() and int(text) < 2**32):
-        raise argparse.ArgumentTypeError(
-            f"{text[:20]!r} is no seed: give a whole number from 0 to 4294967295"
-        )
-    return int(text)
-
-
-def attended(words: list, **more) -> int:
-    """Run a program that answers Ctrl-C itself: subprocess.run alone would kill it."""
-    before = signal.signal(signal.SIGINT, lambda number, frame: None)
-    try:
-        line = [str(word) for word in words]
-        return subprocess.run(line, cwd=environment.ROOT, **more).returncode
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def lesson_number(text: str) -> str:
-    """'1' and '01' are the same lesson; anything else is a Problem."""
-    number = str(int(text)).zfill(2) if text.isdecimal() else text
-    found = sorted(p.name for p in (environment.ROOT / "notebooks").glob("*.ipynb"))
-    if number not in {name[:2] for name in found}:
-        raise Problem(f"There is no lesson {text!r}. There are: {', '.join(found)}.")
-    return number
-
-
-def lab(args) -> int:
-    python = sys.executable if args.no_install else environment.make("lab")
-    print("Checking the real model and the word vectors (170 MB, once) …", flush=True)
-    if subprocess.run([python, "-m", "course_lib.cache"]).returncode:
-        print("Lessons that need the model will say the same. Opening all the same.")
-    found = (environment.ROOT / "notebooks").glob("00_*.ipynb")
-    first = min(found, key=lambda path: len(path.name))  # not a learner's "-Copy1"
-    words = [python, "-m", "jupyterlab", first, f"--port={args.port}", SAVING]
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        words.append("--allow-root")  # in a container one is root
-    if args.no_browser:
-        words.append("--no-browser")
-    print(
-        "Opening JupyterLab on lesson 00. To stop it: Ctrl-C here, twice.", flush=True
-    )
-    return attended(words)
-
-
-def test(args) -> int:
-    number = lesson_number(args.lesson) if args.lesson else None
-    kind = f"lesson {number}" if number else "every test and every lesson"
-    print(f"Running {kind}: a minute a lesson, half an hour in all.", flush=True)
-    python = sys.executable if args.no_install else environment.make("test")
-    subprocess.run([python, "-m", "course_lib.cache"], check=False)
-    folder = environment.ROOT / "notebooks"
-    chosen = [str(p) for p in sorted(folder.glob(f"{number or ''}*.ipynb"))]
-    words = [str(python), "-m", "pytest", "--nbval-lax", "--nbval-current-env"]
-    words += ["--nbval-cell-timeout=300", *([] if number else ["tests"]), *chosen]
-    if not number and args.processes > 1:
-        # Whole files to each: a lesson's cells belong to one kernel.
-        words += [f"-n{args.processes}", "--dist=loadfile", "--no-loadscope-reorder"]
-    # Threads that spin while they wait are three times slower on a busy machine.
-    calm = {"OMP_WAIT_POLICY": "PASSIVE", "COURSE_OFFLINE": "1"}
-    calm["COURSE_SCALE"] = "cpu"  # the sizes of the saved outputs, on a GPU too
-    return attended(words, env=calm | os.environ)
-
-
-def inside(module: str, arguments: list[str]) -> int:
-    """Run a module of the course where its packages are: here, else in .venv."""
-    venv = python_of(environment.VENV)
-    here = not environment.missing(("torch", "numpy", "gguf", "nbformat"))
-    if not here and not environment.works(venv) and module != "course_lib.doctor":
-        raise Problem(
-            "This needs the course's packages. First run: python -m course_lib test 06 "
-            "(installs them, and runs one lesson)."
-        )
-    python = sys.executable if here or not environment.works(venv) else venv
-    return attended([python, "-m", module, *arguments])
+from course_lib.cli.environment import check_python, inside
+from course_lib.cli.lab import lab, lesson_number, test
+from course_lib.cli.parser import parser
+from course_lib.errors import Problem
+from course_lib.files import colab
 
 
 def with_torch(arguments: list[str]) -> int:
     """Run a command that needs torch: in this process if torch is here, else in .venv."""
-    if environment.missing(("torch", "numpy", "gguf", "nbformat")):
-        return inside("course_lib.commands", arguments)
-    from course_lib import commands
+    if colab.missing(("torch", "numpy", "gguf", "nbformat")):
+        return inside("course_lib.cli.commands", arguments)
+    from course_lib.cli import commands
 
     return commands.main(arguments)
 
 
 def main(arguments: list[str] | None = None) -> int:
     args = parser().parse_args(arguments)
-    environment.check_python()
+    check_python()
     if args.command == "lab":
         return lab(args)
     if args.command == "test":
         return test(args)
     if args.command == "doctor":
-        return inside("course_lib.doctor", ["--fetch"] if args.fetch else [])
+        return inside("course_lib.cli.doctor", ["--fetch"] if args.fetch else [])
     if args.command in ("train", "sample", "chat"):
         return with_torch(arguments or sys.argv[1:])
     if args.command == "refresh":
-        return inside("course_lib.lessons", [lesson_number(n) for n in args.lesson])
+        numbers = [lesson_number(n) for n in args.lesson]
+        return inside("course_lib.notebooks.refresh", numbers)
     if args.command == "assignment":
         if vars(args).get("lesson"):
             args.lesson = lesson_number(args.lesson)
-        return inside("course_lib.assignments", [json.dumps(vars(args))])
+        return inside("course_lib.cli.assignment", [json.dumps(vars(args))])
     if args.command == "site":
-        return inside("course_lib.site", [os.path.abspath(args.out)])
+        return inside("course_lib.notebooks.site", [os.path.abspath(args.out)])
     return inside("tests.benchmarks", [*args.name, *["--full"] * args.full])
 
 

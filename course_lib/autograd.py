@@ -1,4 +1,4 @@
-"""The room of the engine: how far the loss moves when a number moves, for all numbers.
+"""Automatic differentiation: how far the loss moves when any of its numbers moves.
 
 Built in lesson 07, twice: on single numbers (Value), then on arrays (Array). Both keep
 the same notes. A result knows its operands and, for each, a slope: how much the result

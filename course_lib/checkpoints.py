@@ -1,4 +1,4 @@
-"""The room of runs on disk: written whole or not at all, never a pickle.
+"""Keep runs on disk: written whole or not at all, never a pickle.
 
 A run's folder holds a folder for each checkpoint: step-00000100 and so on. It is written
 beside and renamed, so a kill at any moment leaves the one before it. In it are

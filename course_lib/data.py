@@ -1,9 +1,9 @@
-"""The room of texts: where each comes from, and how it is cut into batches.
+"""Texts: where each comes from, and how it is cut into batches.
 
 A text is asked for by name, and comes with a sentence on where it is from; if it can't
 be had there is an error, and never another text in its place. Below are also eighty
 sentences that we wrote, eight on each of ten subjects, to see what parts of a model
-answer to: lesson 04 uses those. Built in lesson 08.
+answer to. Lesson 04 uses it first, for those; built in lesson 08.
 
 B batch, T position.
 """
@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 import torch
 
-from course_lib import cache, tiny_world
+from course_lib import tiny_world
+from course_lib.files import cache
 
 SHAKESPEARE = "tinyshakespeare.txt"  # its name in the cache, and in COURSE_DATA
 SHAKESPEARE_URL = (

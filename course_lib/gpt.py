@@ -1,10 +1,10 @@
-"""The room of the GPT: GPT-2's architecture, and GPT-3's, in one sitting.
+"""GPT-2's architecture, and GPT-3's, in one sitting.
 
 One difference is left out: in every second layer of GPT-3 the heads look at nearby
 positions only (Brown et al. 2020, section 2.1). It changes no weight's shape.
 
-Attention is built in lesson 03, the MLP in lesson 04, the rest in lesson 05; lesson 06
-counts its weights. The eight kinds of matrices that the lessons speak of are eight
+Built in lessons 03 (attention), 04 (the MLP) and 05 (the rest); lesson 06 counts its
+weights. The eight kinds of matrices that the lessons speak of are eight
 tensors one can point at: embedding, query, key, value, output, up, down, unembedding.
 
 B batch, T position, C channels, H heads, D head size, V vocabulary, L layers.
@@ -324,75 +324,3 @@ def check_ids(ids: torch.Tensor, config, device: torch.device) -> None:
             f"Ids run from 0 to {config.vocabulary - 1:,}; these hold "
             f"{low if low < 0 else high:,}. Were they made by another tokenizer?"
         )
-
-
-# Writing with a memory: lesson 09 -----------------------------------------------------
-
-
-def attend_from(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
-) -> torch.Tensor:
-    """Causal attention for the last T of N positions: the same as attend's last T rows.
-
-    query (B, H, T, D); key and value (B, H, N, D), those of the N − T positions before
-    included → (B, H, T, D). Several query heads may share one key and value head.
-    """
-    new, every = query.shape[-2], key.shape[-2]
-    seen = None  # one new position sees them all
-    if new > 1:
-        seen = torch.ones(new, every, dtype=torch.bool, device=query.device)
-        seen = seen.tril(every - new)  # (T, N)
-    return F.scaled_dot_product_attention(query, key, value, seen, enable_gqa=True)
-
-
-def remember(attention: nn.Module, x: torch.Tensor, layer: int, cache) -> torch.Tensor:
-    """What Attention's forward gives for new positions: (B, T, C) → (B, T, C).
-
-    Their keys and values join those that the cache has of the positions before.
-    """
-    query = split_heads(attention.query(x), attention.heads)  # (B, H, T, D)
-    key = split_heads(attention.key(x), attention.heads)
-    value = split_heads(attention.value(x), attention.heads)
-    key, value = cache.add(layer, key, value)  # (B, H, N, D)
-    return attention.output(join_heads(attend_from(query, key, value)))  # (B, T, C)
-
-
-def places(model: nn.Module, ids: torch.Tensor, cache) -> slice:
-    """Where ids (B, T) stand in the text: after the positions that the cache knows.
-
-    Raises ValueError for ids that no model could read, those past the context length, or
-    a cache for another number of layers.
-    """
-    config = model.config
-    check_ids(ids, config, model.embedding.weight.device)
-    if cache.layers != len(model.blocks):
-        raise ValueError(
-            f"The cache is for {cache.layers} layers and the model has "
-            f"{len(model.blocks)}: KVCache(len(model.blocks), context)."
-        )
-    last = cache.length + ids.shape[1]
-    if last > config.context:
-        raise ValueError(
-            f"The cache holds {cache.length:,} positions, and {ids.shape[1]:,} more are "
-            f"over the context length of {config.context:,}: start a new cache with the "
-            "end of the text."
-        )
-    return slice(cache.length, last)
-
-
-@torch.inference_mode()
-def step(model: nn.Module, ids: torch.Tensor, cache) -> torch.Tensor:
-    """Read ids (B, T) that follow what the cache knows → logits (B, V) of the next.
-
-    The same as model(all ids so far)[:, -1], without reading the old ones again: their
-    keys and values are in the cache, a sampling.KVCache (Pope et al. 2022, "Efficiently
-    Scaling Transformer Inference", section 2). Works with every GPT whose parts are named
-    as here. The logits are for reading: clone() them to write into them. Raises
-    ValueError for ids that no model could read, or a full cache.
-    """
-    here = places(model, ids, cache)
-    x = model.embedding(ids) + model.position.weight[here]  # (B, T, C)
-    for layer, block in enumerate(model.blocks):
-        x = x + remember(block.attention, block.attention_norm(x), layer, cache)
-        x = x + block.mlp(block.mlp_norm(x))
-    return model.unembed(x[:, -1])  # (B, V)

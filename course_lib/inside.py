@@ -1,9 +1,9 @@
-"""The room for looking inside a model while it reads.
+"""Look inside a model while it reads.
 
 Works with our GPT, the real LLM, and the learner's own if it has the same names:
 `blocks`, `norm` and `unembed`; in each block `attention`, with a `pattern` beside its
 `forward`, and `mlp.down`. torch's hooks do the listening: a function that a module calls
-on its way. Lesson 03 uses it first; lesson 13 builds it.
+on its way. Lesson 03 uses it first; built in lesson 13.
 
 T position, C channels, H heads, V vocabulary, L layers, M neurons.
 """
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from course_lib import device
+from course_lib import devices
 
 
 @contextlib.contextmanager
@@ -36,7 +36,7 @@ def inputs_of(modules: list[nn.Module]) -> Iterator[list[tuple]]:
 def read(model: nn.Module, ids: list[int]) -> torch.Tensor:
     """Let a model read: ids (T) → logits (T, V), without gradients."""
     with torch.no_grad():
-        return model(torch.tensor([ids], device=device.where(model)))[0]
+        return model(torch.tensor([ids], device=devices.where(model)))[0]
 
 
 def residual_stream(model: nn.Module, ids: list[int]) -> torch.Tensor:
@@ -85,4 +85,4 @@ def logit_lens(model: nn.Module, ids: list[int], position: int = -1) -> torch.Te
         )
     stream = residual_stream(model, ids)[:, position]  # (L+1, C)
     with torch.no_grad():
-        return model.unembed(stream.to(device.where(model))).softmax(-1).cpu()
+        return model.unembed(stream.to(devices.where(model))).softmax(-1).cpu()

@@ -1,8 +1,8 @@
-"""The room of the real LLM's family: the Llama architecture, in one sitting.
+"""The Llama architecture, the real LLM's family, in one sitting.
 
 SmolLM2 is such a model. It differs from GPT-3 in four parts: RMSNorm for LayerNorm,
 rotary positions (RoPE) for learned ones, SwiGLU for GELU, and key and value heads that
-several query heads share. Lesson 11 builds it; lesson 00 looks at it from outside.
+several query heads share. Lesson 09 uses it first; built in lesson 11.
 
 B batch, T position, C channels, H heads, D head size, V vocabulary, L layers.
 Sources: Touvron et al. 2023 (Llama); Su et al. 2021 (RoPE); Zhang & Sennrich 2019
@@ -15,15 +15,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from course_lib.gpt import (
-    attend,
-    attend_from,
-    attention_weights,
-    check_ids,
-    join_heads,
-    places,
-    scores,
-)
+from course_lib.gpt import attend, attention_weights, check_ids, join_heads, scores
+from course_lib.kv_cache import attend_from, places
 
 
 @dataclass(frozen=True)
@@ -206,8 +199,8 @@ def remember(
 def step(model: nn.Module, ids: torch.Tensor, cache) -> torch.Tensor:
     """Read ids (B, T) that follow what the cache knows → logits (B, V) of the next.
 
-    The same as model(all ids so far)[:, -1], as gpt.step is for a GPT; cache is a
-    sampling.KVCache. Raises ValueError for ids that no model could read, or a full cache.
+    The same as model(all ids so far)[:, -1], as kv_cache.step is for a GPT; cache is a
+    kv_cache.KVCache. Raises ValueError for ids that no model could read, or a full cache.
     """
     here = places(model, ids, cache)
     x = model.embed(ids)  # (B, T, C)

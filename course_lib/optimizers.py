@@ -1,6 +1,7 @@
-"""The room of optimisers: AdamW, Muon, and weights laid together so that both are fast.
+"""Optimisers: AdamW, Muon, and weights laid together so that both are fast.
 
-Lesson 08 builds AdamW by hand and shows what Muon buys; torch's fused AdamW is used here.
+Built in lesson 08, which writes AdamW by hand and shows what Muon buys; torch's fused
+AdamW is used here.
 
 N weights of one shape, R rows, C columns.
 Sources: Loshchilov & Hutter 2017 (AdamW); Jordan et al. 2024 (Muon).
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from course_lib import processes
+from course_lib import distributed
 
 COUNT = "step"  # what AdamW calls the number of its steps, one for a whole stack
 BETAS = (0.9, 0.95)  # how long AdamW remembers gradients, and their squares
@@ -29,13 +30,13 @@ class Stack:
 
     def each(self, values: torch.Tensor) -> list[torch.Tensor]:
         """One tensor for each name, from a tensor of this stack's shape."""
-        return list(values) if self.together else [processes.whole(values)]
+        return list(values) if self.together else [distributed.whole(values)]
 
     def join(self, values: list[torch.Tensor]) -> torch.Tensor:
         """A tensor of this stack's shape, where its weights are: `each` backwards."""
         if self.together:
             return torch.stack(values).to(self.weights.device)
-        return processes.spread_like(values[0], self.weights)
+        return distributed.spread_like(values[0], self.weights)
 
 
 def learned(model: nn.Module) -> dict[str, nn.Parameter]:

@@ -1,8 +1,9 @@
-"""The room of real models: take a file from the cache, convert it once, load it.
+"""Load real models: take a file from the cache, convert it once, load it.
 
 SmolLM2-135M-Instruct (Hugging Face, Apache-2.0) comes as a GGUF file of 4-bit weights.
 It is turned into plain float32 once and kept as safetensors, which loads in a blink.
 Lesson 00 uses it; lesson 11 opens it. Models that train.py saved are loaded here, too.
+Of the stage: nobody has to type it.
 """
 
 import functools
@@ -16,8 +17,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
-from course_lib import cache, checkpoints, tokenizer
-from course_lib.fast import FastGPT
+from course_lib import checkpoints, tokenizer
+from course_lib.fast_gpt import FastGPT
+from course_lib.files import cache, sources
 from course_lib.gpt import GPT, GPTConfig
 from course_lib.llama import SMOLLM2_135M, Llama, LlamaConfig
 
@@ -64,7 +66,7 @@ def converted() -> Path:
 
 def convert(path: Path) -> None:
     """Write the real LLM's weights to `path` as float32 safetensors: about 10 s."""
-    save_file(read_gguf(cache.checked(cache.SMOLLM2)), path)
+    save_file(read_gguf(cache.checked(sources.SMOLLM2)), path)
 
 
 def read_gguf(path: Path, config: LlamaConfig = SMOLLM2_135M) -> dict:

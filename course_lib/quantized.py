@@ -1,8 +1,8 @@
-"""The room of eight-bit weights: a quarter of float32's bytes, and what that costs.
+"""Eight-bit weights: a quarter of float32's bytes, and what that costs.
 
 A model that writes alone reads all its weights for every token, so memory sets its pace
 (lesson 09). Here every row of a matrix becomes whole numbers from −127 to 127 and one
-scale in float32; lesson 11 does it by hand. Norms, biases and positions stay as they are.
+scale in float32. Lesson 09 uses it first; built in lesson 11. Norms, biases and positions stay as they are.
 
 Works with our GPT, our Llama, and a learner's GPT of the same names; for writing, not
 for training; on the CPU.

@@ -1,9 +1,9 @@
-"""The room where a model's logits become text: probabilities, a choice, repeat.
+"""Turn a model's logits into text: probabilities, a choice, repeat.
 
 Works with any model that maps ids (1, T) to logits (1, T, V), the learner's too.
-Built in lesson 00, finished in lesson 09.
+Built in lessons 00, 05 and 09.
 
-B batch, T position, N positions so far, H heads, D head size, V vocabulary, L layers.
+T position, V vocabulary, W beginnings of a text that are kept.
 """
 
 import math
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import torch
 
-from course_lib import device
+from course_lib import devices
+from course_lib.kv_cache import KVCache
 
 
 def softmax(logits: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
@@ -40,7 +41,7 @@ def next_token_probabilities(
     if not 1e-6 <= temperature < float("inf"):
         raise ValueError(f"The temperature is {temperature}; give a number above 0.")
     with torch.no_grad():
-        logits = model(torch.tensor([ids], device=device.where(model)))  # (1, T, V)
+        logits = model(torch.tensor([ids], device=devices.where(model)))  # (1, T, V)
     return torch.softmax(logits[0, -1].float() / temperature, dim=-1).cpu()
 
 
@@ -81,7 +82,7 @@ def log_probability(model: Callable, ids: list[int]) -> float:
     A product of so many small numbers would round to zero; a sum of logarithms can't.
     """
     with torch.no_grad():
-        logits = model(torch.tensor([ids], device=device.where(model)))  # (1, T, V)
+        logits = model(torch.tensor([ids], device=devices.where(model)))  # (1, T, V)
     log_p = torch.log_softmax(logits[0].float(), dim=-1).cpu()  # (T, V)
     return sum(float(log_p[t - 1, ids[t]]) for t in range(1, len(ids)))
 
@@ -264,60 +265,6 @@ class Sampler:
 # Writing with a memory: lesson 09 -----------------------------------------------------
 
 
-class KVCache:
-    """The keys and values of all positions that a model has read, in all its layers.
-
-    Room for `context` positions of `layers` layers is taken at once, when the first keys
-    come and tell B, H, D and dtype: growing bit by bit would copy all at every token.
-    `length` says how many positions are known. B texts of the same length are one cache.
-    """
-
-    def __init__(self, layers: int, context: int):
-        self.layers, self.context = layers, context
-        self.length = 0
-        self.kept = None  # (L, 2, B, H, context, D), keys then values
-
-    def add(
-        self, layer: int, key: torch.Tensor, value: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Keep new keys and values of a layer; give all of them, old and new.
-
-        Both (B, H, T, D) → both (B, H, N, D), N = length + T. Layers are added in order:
-        the last one moves length on. Raises ValueError if T more positions have no room,
-        or if heads, head size or number of texts are not those of the first keys.
-        """
-        if self.kept is None:
-            self.kept = self._room(key)
-        start, end = self.length, self.length + key.shape[2]
-        self._check(key, end)
-        keys, values = self.kept[layer]  # (B, H, context, D) each
-        keys[:, :, start:end], values[:, :, start:end] = key, value
-        if layer == self.layers - 1:
-            self.length = end
-        return keys[:, :, :end], values[:, :, :end]
-
-    def bytes(self) -> int:
-        """How much memory it takes, filled or not; 0 before the first keys."""
-        return 0 if self.kept is None else self.kept.nbytes
-
-    def _room(self, key: torch.Tensor) -> torch.Tensor:
-        texts, heads, _, size = key.shape
-        return key.new_empty(self.layers, 2, texts, heads, self.context, size)
-
-    def _check(self, key: torch.Tensor, end: int) -> None:
-        wanted = (*self.kept.shape[2:4], key.shape[2], self.kept.shape[5])
-        if key.shape != wanted:
-            raise ValueError(
-                f"Keys {tuple(key.shape)} don't fit a cache that wants {wanted}: start a "
-                "new cache for other texts."
-            )
-        if end > self.context:
-            raise ValueError(
-                f"The cache has room for {self.context:,} positions; these would be "
-                f"{end:,}: make a larger one, or start anew with the end of the text."
-            )
-
-
 def context_length(model: Callable) -> float:
     """The most positions a model can read; infinity for one that doesn't say."""
     if isinstance(model, torch.nn.Module) and "config" in vars(model):
@@ -335,7 +282,7 @@ def write(
 ) -> Iterator[int]:
     """Yield up to `limit` new ids that go on from ids, one by one.
 
-    step(model, new ids (1, T), KVCache) → logits (1, V), such as gpt.step: with it the
+    step(model, new ids (1, T), KVCache) → logits (1, V), such as kv_cache.step: with it the
     prompt is read once, then one id at a time; without it everything is read again for
     every id, by any model. The ids are the same. Writing ends early when the context is
     full: the last id comes after as many as the model can read. Raises ValueError, when
@@ -343,7 +290,7 @@ def write(
     """
     if not ids:
         raise ValueError("There is no token to go on from: give at least one.")
-    ids, context, where = list(ids), context_length(model), device.where(model)
+    ids, context, where = list(ids), context_length(model), devices.where(model)
     cache = KVCache(len(model.blocks), min(context, len(ids) + limit)) if step else None
     unread = ids
     for _ in range(limit):
@@ -376,7 +323,7 @@ def beam(
     """
     if width < 1:
         raise ValueError(f"The width is {width}; give a whole number from 1.")
-    texts = torch.tensor([ids], device=device.where(model))  # (1, T)
+    texts = torch.tensor([ids], device=devices.where(model))  # (1, T)
     totals = torch.zeros(1, device=texts.device)
     for _ in range(limit):
         with torch.no_grad():
@@ -408,7 +355,7 @@ def branches(model: Callable, ids: list[int], width: int, depth: int) -> list[Br
     """
     found, leaves = [], [(None, list(ids))]  # a leaf: its place in found, and its text
     for _ in range(depth):
-        texts = torch.tensor([text for _, text in leaves], device=device.where(model))
+        texts = torch.tensor([text for _, text in leaves], device=devices.where(model))
         with torch.no_grad():
             likeliest = softmax(model(texts)[:, -1].float()).topk(width)  # (leaves, W)
         grown = []

@@ -1,6 +1,6 @@
-"""The room of the dial: how large a model, how long a run, and how long that takes.
+"""One dial for every size: how large a model, how long a run, and how long that takes.
 
-One dial sets every size, by what the machine has. Lesson 08 turns it; so does
+It is set by what the machine has. Built in lesson 08, which turns it; so does
 `python -m course_lib train --scale`. What comes out of `minutes` is an estimate: sums
 over sums a second, and no run on the machine it speaks of.
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import torch
 
-from course_lib import device, sizing
+from course_lib import devices, sizing
 from course_lib.gpt import GPTConfig
 from course_lib.train import TrainConfig
 
@@ -71,7 +71,7 @@ def best(at: torch.device) -> Scale:
     wanted = os.environ.get("COURSE_SCALE")
     if wanted:
         return named(wanted)
-    room = device.memory(at) / 2**30
+    room = devices.memory(at) / 2**30
     return [scale for scale in LESSONS if scale.memory <= room][-1]
 
 
@@ -115,8 +115,8 @@ def throughput(at: torch.device) -> float:
 
 def product(size: int, at: torch.device) -> float:
     """Seconds that a product of two matrices takes, in the precision of training."""
-    chance = device.generator(0, at)
-    x = torch.randn(size, size, generator=chance, device=at).to(device.precision(at))
+    chance = devices.generator(0, at)
+    x = torch.randn(size, size, generator=chance, device=at).to(devices.precision(at))
     runs = []
     for _ in range(7):
         start = time.perf_counter()

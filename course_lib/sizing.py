@@ -1,4 +1,4 @@
-"""The room that counts: weights, matrices, memory and arithmetic of a GPT.
+"""Count a GPT: weights, matrices, memory and arithmetic.
 
 By formula from its five numbers, and by pointing at the tensors of a model that is built
 on torch's "meta" device, where a tensor has a shape and no numbers. Built in lesson 06.

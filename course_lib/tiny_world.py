@@ -1,4 +1,4 @@
-"""The room of TinyWorld: very small stories that know how surprising they are.
+"""TinyWorld: very small stories that know how surprising they are.
 
 A whole world of stories is one template. `[a|b]` is a choice of ways to go on, each as
 likely as the next. `{hero:name}` draws a new name and calls it the hero; `{hero}` says
@@ -11,7 +11,7 @@ beginning of another. So a text can be told in one way only, its probability is 
 product of its choices (Shannon 1951 had to guess such a number for English), and no
 model can expect a loss below it on stories that it has not seen.
 
-Lesson 08 uses it first.
+Built in lesson 08.
 """
 
 import bisect

@@ -1,4 +1,4 @@
-"""The room where text becomes ids and ids become text: byte-level BPE.
+"""Turn text into ids and ids into text: byte-level BPE.
 
 Byte-pair encoding starts from single bytes and glues together, again and again, the two
 neighbours seen most often (Sennrich et al. 2016; on bytes: Radford et al. 2019). Here a
@@ -18,7 +18,7 @@ import regex
 import tiktoken
 from tiktoken.load import data_gym_to_mergeable_bpe_ranks
 
-from course_lib import cache
+from course_lib.files import cache, sources
 
 # How a text is cut into chunks before any merging, so that no token spans two words:
 # English endings, then letters, digits and signs, each with the space before them.
@@ -294,10 +294,10 @@ def gpt2_ranks() -> dict[bytes, int]:
     tiktoken reads them too, but only after a download. Raises cache.CacheError.
     """
     return data_gym_to_mergeable_bpe_ranks(
-        vocab_bpe_file=str(cache.checked(cache.GPT2_MERGES)),
-        encoder_json_file=str(cache.checked(cache.GPT2_IDS)),
-        vocab_bpe_hash=cache.GPT2_MERGES.sha256,
-        encoder_json_hash=cache.GPT2_IDS.sha256,
+        vocab_bpe_file=str(cache.checked(sources.GPT2_MERGES)),
+        encoder_json_file=str(cache.checked(sources.GPT2_IDS)),
+        vocab_bpe_hash=sources.GPT2_MERGES.sha256,
+        encoder_json_hash=sources.GPT2_IDS.sha256,
     )
 
 
@@ -348,7 +348,7 @@ def write_vocabulary(path: Path) -> None:
     """Read the tokens out of the GGUF file: slow enough to do it once."""
     from gguf import GGUFReader
 
-    fields = GGUFReader(cache.checked(cache.SMOLLM2)).fields
+    fields = GGUFReader(cache.checked(sources.SMOLLM2)).fields
     tokens = fields["tokenizer.ggml.tokens"].contents()
     raw = [token.encode() for token in tokens[:17]]
     raw += [bytes(map(byte_of, token)) for token in tokens[17:]]

@@ -1,4 +1,4 @@
-"""The room of training: a loss, a rate, a batch, a loop.
+"""Training: a loss, a rate, a batch, a loop.
 
 The loop takes any model that maps ids (B, T) to logits (B, T, V), the learner's own too.
 Step n of a run draws its batch, and what torch draws in it (dropout), from the seed and
@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from course_lib import checkpoints, data, device, processes
+from course_lib import checkpoints, data, devices, distributed
 from course_lib.checkpoints import Checkpoint
 from course_lib.optimizers import memory, optimizers, remember, singles, stacks
 
@@ -138,7 +138,7 @@ def batch_at(
 
     starts: the places where windows may begin; None: anywhere.
     """
-    generator = device.generator(seed_of(step, config))
+    generator = devices.generator(seed_of(step, config))
     return data.batch(ids, config.batch, config.context, generator, starts)
 
 
@@ -175,11 +175,11 @@ def evaluate(
     where windows may begin, as in training; None: one after the other. No token is
     counted twice. Raises ValueError if not one window fits.
     """
-    at, losses, counts = device.where(model), [], []
+    at, losses, counts = devices.where(model), [], []
     was_training = model.training
     model.eval()
     for inputs, targets in some_windows(ids, context, most, starts):
-        inputs, targets = device.send(inputs, at), device.send(targets, at)
+        inputs, targets = devices.send(inputs, at), devices.send(targets, at)
         losses.append(next_token_loss(model, inputs, targets))
         counts.append(targets.numel())
     model.train(was_training)
@@ -201,13 +201,13 @@ class Run:
         shard: bool = False,
     ):
         if shard:
-            processes.shard(model)
+            distributed.shard(model)
         self.model, self.config, self.at = model, config, at
         self.stacks = singles(model) if shard else stacks(model)
         self.optimizers = optimizers(
             self.stacks, config.rate, config.decay, config.muon
         )
-        self.scaler = device.scaler(at)
+        self.scaler = devices.scaler(at)
         self.history = History()
 
     def set_rate(self, share: float) -> None:
@@ -229,7 +229,7 @@ class Run:
         for one in weights:
             one.grad.zero_()
 
-    def note(self, losses: list[torch.Tensor], team: processes.Team) -> None:
+    def note(self, losses: list[torch.Tensor], team: distributed.Team) -> None:
         """Read some steps' losses from the device; raises Stopped if one is no number."""
         values = team.mean(torch.stack(losses)).tolist()
         for step, value in enumerate(values, self.history.step + 1):
@@ -263,7 +263,7 @@ class Run:
         Raises Stopped if a weight is no number, so that none is ever saved.
         """
         named = dict(self.model.named_parameters())
-        weights = {name: processes.whole(values) for name, values in named.items()}
+        weights = {name: distributed.whole(values) for name, values in named.items()}
         for name, values in weights.items():
             if not values.isfinite().all():
                 what = f"After step {self.history.step} {name} is no longer finite"
@@ -360,7 +360,7 @@ def train(
     stops.
     """
     folder = Path(folder) if folder else None
-    team, at = processes.join(torch.device(at) if at else device.best())
+    team, at = distributed.join(torch.device(at) if at else devices.best())
     config.share_out(team.count)
     shard = shard and team.count > 1
     read = [train_ids, val_ids]
@@ -374,10 +374,10 @@ def train(
         checkpoints.prepare(folder, about or {})
     run = begin(model.to(at).train(), config, at, text, last, shard)
     del last  # as large as the model and its optimiser
-    forward = model if shard else processes.averaging(model, team)
+    forward = model if shard else distributed.averaging(model, team)
     forward = torch.compile(forward) if compiled else forward
     losses, clock = [], time.perf_counter()
-    with processes.stoppable() as asked, progress(run, bar and team.first) as ticks:
+    with distributed.stoppable() as asked, progress(run, bar and team.first) as ticks:
         for step in range(run.history.step, config.steps):
             torch.manual_seed(seed_of(step, config))  # for dropout, if there is any
             batch = batch_at(train_ids, step, config, starts)
@@ -408,16 +408,16 @@ def train(
 
 
 def backward(
-    run: Run, forward: nn.Module, batch: tuple, team: processes.Team
+    run: Run, forward: nn.Module, batch: tuple, team: distributed.Team
 ) -> torch.Tensor:
     """Add the gradients of a batch, in so many parts as asked; its loss, not yet read."""
     parts = run.config.accumulate
     inputs, targets = (team.rows(one).chunk(parts) for one in batch)
     total = 0.0
     for part in range(parts):
-        here, right = (device.send(one[part], run.at) for one in (inputs, targets))
-        with processes.apart(forward, part + 1 < parts):
-            with device.autocast(run.at):
+        here, right = (devices.send(one[part], run.at) for one in (inputs, targets))
+        with distributed.apart(forward, part + 1 < parts):
+            with devices.autocast(run.at):
                 loss = next_token_loss(forward, here, right) / parts
             run.scaler.scale(loss).backward()
         total = total + loss.detach()

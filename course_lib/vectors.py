@@ -1,4 +1,4 @@
-"""The room of word vectors: looked up, compared, added, trained from scratch.
+"""Word vectors: looked up, compared, added, trained from scratch.
 
 Built in lesson 02. The trained ones are GloVe (Pennington, Socher & Manning 2014): 50
 numbers for each of the 50,000 most frequent words of Wikipedia (2014) and news (to 2010).
@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 from tqdm import trange
 
-from course_lib import cache
+from course_lib.files import cache, sources
 
 GLOVE_WORDS = 50_000  # the most frequent of 400,000
 
@@ -122,8 +122,8 @@ def glove() -> WordVectors:
     The first call fetches 76 MB and keeps 10 MB. Raises cache.CacheError if there is
     neither a cache nor a network.
     """
-    words = cache.opened(cache.GLOVE, _keep_glove, _read, SafetensorError)
-    for file in cache.PASSING:  # 84 MB that nobody needs now
+    words = cache.opened(sources.GLOVE, _keep_glove, _read, SafetensorError)
+    for file in sources.PASSING:  # 84 MB that nobody needs now
         with contextlib.suppress(OSError):
             (cache.folder() / file.name).unlink(missing_ok=True)
     return words
@@ -139,10 +139,10 @@ def _keep_glove(path: Path) -> None:
     """Write the most frequent words of GloVe to `path`, words among the metadata."""
     import duckdb  # reads the list of words; needed once
 
-    listed = str(cache.checked(cache.GLOVE_WORDS))
+    listed = str(cache.checked(sources.GLOVE_WORDS))
     with duckdb.connect() as database:
         rows = database.read_parquet(listed).limit(GLOVE_WORDS).fetchall()
-    every = cache.checked(cache.GLOVE_VECTORS)
+    every = cache.checked(sources.GLOVE_VECTORS)
     # No name may keep the file open: Windows would not let it be deleted.
     numbers = np.array(np.load(every, mmap_mode="r")[:GLOVE_WORDS], order="C")
     vectors = torch.from_numpy(numbers)  # (50000, 50); the file goes by columns

@@ -5,14 +5,15 @@ import os
 import pytest
 import torch
 
-from course_lib import cache, device, pretrained
+from course_lib import devices, pretrained
+from course_lib.files import cache
 
 torch.set_num_threads(int(os.environ.get("COURSE_THREADS", "2")))
 
 
 def pytest_runtest_setup(item):
     """Skip what is marked `gpu`, and say why, where the lessons would run on the CPU."""
-    if item.get_closest_marker("gpu") and device.best().type == "cpu":
+    if item.get_closest_marker("gpu") and devices.best().type == "cpu":
         asked = os.environ.get("COURSE_DEVICE")
         pytest.skip(f"COURSE_DEVICE is {asked}" if asked else "no GPU on this machine")
 
@@ -45,5 +46,5 @@ def empty_cache(tmp_path, monkeypatch):
     return cache.folder()
 
 
-# Deliberately broken notebooks: test_lessons.py shows that a run fails on them.
-collect_ignore_glob = ["broken/*"]
+# Deliberately broken notebooks: test_cells.py shows that a run fails on them.
+collect_ignore_glob = ["notebooks/broken/*"]

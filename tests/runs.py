@@ -11,18 +11,18 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from course_lib import fast, processes
-from course_lib.device import generator
+from course_lib import distributed, fast_gpt
+from course_lib.devices import generator
 from course_lib.gpt import GPT, GPTConfig
 from course_lib.train import TrainConfig, train
 
 SHAPE = GPTConfig(vocabulary=40, context=16, layers=2, channels=32, heads=2)
 # torch loads the second when it makes its first optimiser.
-SLOW_TO_LOAD = ["course_lib.train", "torch._dynamo", "course_lib.fast"]
+SLOW_TO_LOAD = ["course_lib.train", "torch._dynamo", "course_lib.fast_gpt"]
 KINDS = {
     "AdamW": (GPT, TrainConfig(80, 4, 16, rate=3e-3, warmup=5, every=4)),
     "Muon": (
-        fast.FastGPT,
+        fast_gpt.FastGPT,
         TrainConfig(80, 4, 16, rate=1e-2, muon=0.02, warmup=5, every=4),
     ),
     "in parts": (GPT, TrainConfig(80, 4, 16, warmup=5, every=4, accumulate=2)),
@@ -132,9 +132,9 @@ def uneven() -> str:
 
 def gradients(folder: Path) -> None:
     """Each process's gradients of one batch, averaged by DDP."""
-    team, _ = processes.join(torch.device("cpu"))
+    team, _ = distributed.join(torch.device("cpu"))
     model = new()
-    forward = processes.averaging(model, team)
+    forward = distributed.averaging(model, team)
     rows = team.rows(TRAIN_IDS[: 8 * 17].view(8, 17))  # (B / count, T + 1)
     logits = forward(rows[:, :-1])
     nn.functional.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten()).backward()
@@ -149,7 +149,7 @@ def all_of_a_team(folder: Path) -> None:
     for name in TEAM:
         team_run(name, folder, shard=name == "shard")
     (folder / f"uneven-{os.environ['RANK']}.txt").write_text(uneven())
-    processes.leave()
+    distributed.leave()
 
 
 if __name__ == "__main__":

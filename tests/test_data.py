@@ -10,9 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib import cache, data, tiny_world
-from course_lib.cache import CacheError
-from course_lib.device import generator
+from course_lib import data, tiny_world
+from course_lib.devices import generator
+from course_lib.files import cache
+from course_lib.files.cache import CacheError
 
 IDS = torch.arange(100)
 PLAY = b"First Citizen:\nBefore we proceed any further, hear me speak.\n" * 40

@@ -1,13 +1,16 @@
 """Every picture draws, on odd values too, and keeps the course's grammar."""
 
+import inspect
 import itertools
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.patches import FancyArrowPatch
 
 from course_lib import figures
+from course_lib.figures import charts, diagrams, grids, points, tokens
 
 ODD = [
     " sky",
@@ -126,15 +129,12 @@ def test_draws_without_a_warning(name):
 
 
 def test_every_picture_is_drawn_here():
-    """A figures.py function that no test draws is a hole."""
-    import inspect
-    from pathlib import Path
-
+    """A picture that no test draws is a hole."""
     own = [n for n, f in inspect.getmembers(figures, inspect.isfunction)
-           if f.__module__ == figures.__name__ and f.__annotations__.get("return")
+           if f.__module__.startswith(figures.__name__) and f.__annotations__.get("return")
            and not n.startswith("_")]  # fmt: skip
     source = Path(__file__).read_text()
-    helpers = {"card", "blank", "png", "drawable", "visible", "plain"}
+    helpers = {"card", "blank", "png", "drawable", "visible", "plain", "shortened"}
     missing = [n for n in own if n not in helpers and f"figures.{n}" not in source]
     assert not missing
 
@@ -158,6 +158,13 @@ def test_visible_tokens(token, drawn):
     assert figures.visible(token) == drawn
 
 
+def test_the_index_names_every_picture():
+    for module in (charts, diagrams, grids, points, tokens):
+        for name, thing in inspect.getmembers(module, inspect.isfunction):
+            if thing.__module__ == module.__name__ and not name.startswith("_"):
+                assert vars(figures)[name] is thing, name
+
+
 def test_bars_start_at_zero_and_the_first_is_bright():
     axis = figures.next_token_bars(["a", "b"], [0.5, 0.2])
     assert [bar.get_x() for bar in axis.patches] == [0, 0]
@@ -167,7 +174,7 @@ def test_bars_start_at_zero_and_the_first_is_bright():
 
 def test_tiles_have_the_areas_of_their_amounts_and_do_not_overlap():
     shares = [0.4, 0.3, 0.2, 0.07, 0.03]
-    placed = figures._tiles(shares, 0, 0, 7.6, 3.6)
+    placed = charts._tiles(shares, 0, 0, 7.6, 3.6)
     areas = [wide * tall / (7.6 * 3.6) for _, _, wide, tall in placed]
     assert areas == pytest.approx(shares)
     grid = np.stack(
@@ -285,7 +292,7 @@ def test_a_graph_has_its_wider_arrow_where_more_comes_back():
 
 def test_a_graph_runs_from_left_to_right_and_no_box_lies_on_another():
     arrows = [(0, 3, 1), (1, 3, 1), (3, 4, 1), (2, 4, 1), (4, 5, 1), (0, 5, 1)]
-    places = figures._spread_out(6, arrows)
+    places = diagrams._spread_out(6, arrows)
     assert all(places[a][0] < places[b][0] for a, b, _ in arrows)
     assert len(set(places)) == len(places)
 
@@ -299,7 +306,7 @@ def test_a_branch_is_as_wide_as_its_text_is_likely():
 
 
 def test_ends_of_a_tree_have_a_row_each_and_others_are_amid_their_children():
-    assert figures._tree_lines([None, None, 0, 0, 1]) == [0.5, 2, 0, 1, 2]
+    assert tokens._tree_lines([None, None, 0, 0, 1]) == [0.5, 2, 0, 1, 2]
 
 
 def test_what_a_dial_cuts_off_is_named_out():

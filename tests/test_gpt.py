@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from course_lib import gpt, llama
-from course_lib.device import generator
+from course_lib.devices import generator
 from course_lib.gpt import GPT, GPTConfig, attend, attention_weights, scores
 
 CONFIG = GPTConfig(vocabulary=31, context=12, layers=2, channels=12, heads=3)

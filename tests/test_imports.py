@@ -1,4 +1,4 @@
-"""Who may import whom. A room that needs a new neighbour gets it here, on purpose."""
+"""Who may import whom: a rule of a few rows, no circles, and a light front door."""
 
 import ast
 import re
@@ -7,144 +7,139 @@ import sys
 
 import pytest
 
-from course_lib.environment import ROOT
+from course_lib.files import ROOT
+from course_lib.notebooks import curriculum
 
-TABLE = {
-    "__init__": set(),
-    "__main__": {"commands", "environment", "saved"},
-    "commands": {
-        "__main__",
-        "cache",
-        "checkpoints",
-        "data",
-        "device",
-        "environment",
-        "fast",
-        "gpt",
-        "llama",
-        "pretrained",
-        "processes",
-        "sampling",
-        "scales",
-        "tokenizer",
-        "train",
-    },
-    "environment": set(),
-    "doctor": {
-        "environment",
-        "device",
-        "cache",
-        "pretrained",
-        "tokenizer",
-        "vectors",
-        "comparisons",
-    },
-    "comparisons": {
-        "device",
-        "fast",
-        "gpt",
-        "inside",
-        "llama",
-        "quantized",
-        "sampling",
-        "train",
-        "vectors",
-    },
-    "cache": {"environment"},
-    "device": {"environment"},
-    "tokenizer": {"cache"},
-    "vectors": {"cache"},
-    "gpt": set(),
-    "llama": {"gpt"},
-    "pretrained": {"cache", "checkpoints", "fast", "gpt", "llama", "tokenizer"},
-    "inside": {"device"},
-    "data": {"cache", "tiny_world"},
-    "tiny_world": set(),
-    "sizing": {"gpt"},
-    "scales": {"device", "gpt", "sizing", "train"},
-    "autograd": set(),
-    "sampling": {"device"},
-    "quantized": {"llama"},
-    "train": {"checkpoints", "data", "device", "optimizers", "processes"},
-    "optimizers": {"processes"},
-    "processes": {"device"},
-    "checkpoints": set(),
-    "fast": {"gpt", "llama"},
-    "figures": set(),
-    "widgets": {"figures", "sampling", "tokenizer"},
-    "attention_view": {"figures", "inside", "widgets"},
-    "classroom": {"environment", "exercises.numbers", "strays"},
-    "plain": set(),
-    "sandbox": {"classroom", "plain"},
-    "grading": {"classroom", "environment", "lessons", "plain", "sandbox"},
-    "assignments": {"classroom", "environment", "figures", "grading", "lessons"},
-    "strays": set(),
-    "lessons": {"classroom", "environment", "saved"},
-    "saved": set(),
-    "site": {"environment"},
-    "exercises/__init__": set(),
-    "exercises/lesson_00": {"classroom", "sampling"},
-    "exercises/lesson_01": {"classroom", "tokenizer"},
-    "exercises/lesson_02": {"classroom", "vectors"},
-    "exercises/lesson_03": {"classroom", "gpt"},
-    "exercises/lesson_04": {"classroom", "gpt"},
-    "exercises/lesson_05": {"classroom", "gpt", "sampling"},
-    "exercises/lesson_06": {"classroom", "gpt", "sizing"},
-    "exercises/lesson_07": {"classroom", "autograd"},
-    "exercises/lesson_08": {"classroom", "data", "train"},
-    "exercises/lesson_09": {"classroom", "gpt", "sampling"},
-    "exercises/numbers": {
-        "classroom",
-        "gpt",
-        "sampling",
-        "sizing",
-        "tokenizer",
-        "train",
-    },
+HOME = ROOT / "course_lib"
+FILES = sorted(HOME.rglob("*.py"))
+BUILT = "built"  # in a lesson
+RULE = {  # a kind of module → the kinds that it may import
+    "errors": "",
+    "files": "files errors",
+    BUILT: "built files errors devices",
+    "devices": "files errors",
+    "pretrained": "built files errors devices",
+    "figures": "figures",
+    "widgets": "widgets figures built errors",
+    "classroom": "exercises errors",
+    "exercises": "exercises built errors",
+    "notebooks": "notebooks exercises files errors",
+    "grading": "grading notebooks exercises built figures files errors",
 }
-FILES = sorted((ROOT / "course_lib").rglob("*.py"))
+# cli may import all, and nobody cli. __init__.py imports nothing of the course.
+RULE["cli"] = " ".join([*RULE, "cli"])
+# The loop takes any model, the learner's too, and so must not know one.
+TAKE_A_MODEL = ("train", "sampling")
+FRONT_DOOR = ("__main__", "cli.doctor")
+starts = pytest.mark.parametrize("name", FRONT_DOOR)
 
 
-def room(path):
-    return path.relative_to(ROOT / "course_lib").with_suffix("").as_posix()
+def module(path) -> str:
+    """A file's name as it is imported, such as "grading.wire"."""
+    parts = path.relative_to(HOME).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts) or "__init__"
 
 
-def imports(path) -> set[str]:
-    """The rooms that a file imports, inside functions too."""
+MODULES = {module(path): path for path in FILES}
+
+
+def kind(name: str) -> str:
+    """A module's row in the RULE: its folder, or what it is at the top."""
+    first = name.partition(".")[0]
+    if first in curriculum.built():
+        return BUILT
+    return "cli" if first == "__main__" else first
+
+
+def imports(nodes) -> set[str]:
+    """The modules of the course that some statements import."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module == "course_lib":
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            package, _, rest = node.module.partition(".")
-            found |= {rest} if package == "course_lib" else set()
-    return found
-
-
-@pytest.mark.parametrize("path", FILES, ids=room)
-def test_imports_are_those_of_the_table(path):
-    assert imports(path) == TABLE[room(path)]
-
-
-def test_only_device_names_a_kind_of_device():
-    for path in FILES:
-        if room(path) not in ("device", "environment"):
-            words = path.read_text(encoding="utf-8").lower()
-            assert not re.search(r"[\"'.](is_)?(cuda|mps)\b", words), path.name
-
-
-@pytest.mark.parametrize("name", ["__main__", "environment", "doctor"])
-def test_the_front_door_needs_only_the_standard_library(name):
-    source = (ROOT / "course_lib" / f"{name}.py").read_text(encoding="utf-8")
-    for node in ast.parse(source).body:  # at the top: what runs on import
-        names = []
+    for node in nodes:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            names = [node.module]
-        for one in names:
-            top = one.split(".")[0]
-            assert top == "course_lib" or top in sys.stdlib_module_names, one
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            top, _, rest = name.partition(".")
+            if top == "course_lib":  # a module, or a thing in one
+                home = rest.rpartition(".")[0]
+                found.add(rest if rest in MODULES else home or "__init__")
+    return found
+
+
+def tree(name: str) -> ast.Module:
+    return ast.parse(MODULES[name].read_text(encoding="utf-8"))
+
+
+GRAPH = {name: imports(ast.walk(tree(name))) for name in MODULES}
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_a_module_imports_what_the_rule_allows(name):
+    allowed = set(RULE[kind(name)].split()) if name != "__init__" else set()
+    strange = {one for one in GRAPH[name] if kind(one) not in allowed}
+    assert not strange
+
+
+def test_every_kind_has_a_row():
+    assert {kind(name) for name in MODULES} - {"__init__"} == RULE.keys()
+
+
+def reached(start: str, graph: dict[str, set[str]]) -> set[str]:
+    """All that a module imports, itself or through others; itself only in a circle."""
+    found, waiting = set(), set(graph[start])
+    while waiting:
+        found.add(name := waiting.pop())
+        waiting |= graph[name] - found
+    return found
+
+
+def circles(graph: dict[str, set[str]]) -> set[str]:
+    return {name for name in graph if name in reached(name, graph)}
+
+
+def test_there_are_no_circles():
+    assert circles(GRAPH) == set()
+
+
+def test_a_circle_would_be_found():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == {"b", "c"}
+    code = "import course_lib.gpt\nfrom course_lib.files import ROOT, cache\n"
+    code += "def f():\n    from course_lib import train"
+    found = imports(ast.walk(ast.parse(code)))
+    assert found == {"gpt", "files", "files.cache", "train"}
+
+
+@pytest.mark.parametrize("name", TAKE_A_MODEL)
+def test_what_takes_a_model_imports_none(name):
+    for one in GRAPH[name]:
+        classes = [n.name for n in tree(one).body if isinstance(n, ast.ClassDef)]
+        assert not {"GPT", "Llama", "FastGPT"} & set(classes), one
+
+
+def test_only_devices_names_a_kind_of_device():
+    for name, path in MODULES.items():
+        if name not in ("devices", "cli.environment"):
+            words = path.read_text(encoding="utf-8").lower()
+            assert not re.search(r"[\"'.](is_)?(cuda|mps)\b", words), name
+
+
+@starts
+def test_the_front_door_needs_only_the_standard_library(name):
+    """Whatever is imported when it starts, by itself or through others."""
+    on_start = {n: imports(tree(n).body) for n in MODULES}
+    for one in {name} | reached(name, on_start):
+        for node in tree(one).body:
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module]
+            for used in (found.split(".")[0] for found in names):
+                known = used == "course_lib" or used in sys.stdlib_module_names
+                assert known, f"{one} imports {used}"
 
 
 def test_the_package_itself_imports_nothing_heavy():

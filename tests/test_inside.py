@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from course_lib import inside, llama
-from course_lib.device import generator
+from course_lib.devices import generator
 from course_lib.gpt import GPT, GPTConfig
 
 IDS = [3, 14, 1, 5, 9, 2, 6]  # T = 7

@@ -11,8 +11,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from course_lib import gpt, inside, lessons, pretrained, sampling, sizing
+from course_lib import gpt, inside, pretrained, sampling, sizing
 from course_lib.gpt import GPTConfig
+from course_lib.notebooks import cells
 
 SMALL = GPTConfig(vocabulary=101, context=16, layers=2, channels=24, heads=3)
 TYPED = {"in-package", "exercise"}
@@ -24,9 +25,9 @@ def own() -> type:
     space = {"torch": torch, "nn": nn, "F": F, "math": math, "Callable": Callable}
     space |= {"GPTConfig": GPTConfig, "check_ids": gpt.check_ids}  # given, not typed
     for number in ("03", "04", "05"):
-        notebook = lessons.read(lessons.paths([number])[0])
-        for cell in lessons.solved(notebook, number).cells:
-            if TYPED & set(lessons.tags(cell)):
+        notebook = cells.read(cells.paths([number])[0])
+        for cell in cells.solved(notebook, number).cells:
+            if TYPED & set(cells.tags(cell)):
                 exec(cell.source, space)
     return space["GPT"]
 

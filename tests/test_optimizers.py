@@ -8,8 +8,8 @@ import torch
 from runs import SHAPE, new
 from torch import nn
 
-from course_lib import fast, optimizers
-from course_lib.device import generator
+from course_lib import fast_gpt, optimizers
+from course_lib.devices import generator
 from course_lib.gpt import GPT
 from course_lib.optimizers import Muon, orthogonal, stacks
 
@@ -38,7 +38,7 @@ class Plain(nn.Module):
 MAKERS = {
     "GPT": lambda: new(GPT),
     "untied": lambda: GPT(SHAPE, tied=False, generator=generator(0)),
-    "FastGPT": lambda: new(fast.FastGPT),
+    "FastGPT": lambda: new(fast_gpt.FastGPT),
     "plain": Plain,
 }
 
@@ -192,7 +192,7 @@ def test_only_matrices_decay():
 
 
 def test_muon_takes_the_blocks_matrices_and_adamw_the_rest():
-    model = new(fast.FastGPT)
+    model = new(fast_gpt.FastGPT)
     found = stacks(model)
     adamw, muon = optimizers.optimizers(found, rate=0.1, decay=0.0, muon=0.02)
     mine = [w for group in muon.param_groups for w in group["params"]]

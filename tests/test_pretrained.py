@@ -9,9 +9,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from course_lib import (
-    cache,
     checkpoints,
-    fast,
+    fast_gpt,
     gpt,
     inside,
     pretrained,
@@ -21,7 +20,8 @@ from course_lib import (
     tokenizer,
     train,
 )
-from course_lib.device import generator
+from course_lib.devices import generator
+from course_lib.files import cache, sources
 from course_lib.llama import rotate, rotation
 
 PROMPTS = [
@@ -35,7 +35,7 @@ PROMPTS = [
 
 @pytest.fixture(scope="module")
 def reference(transformers):
-    path = cache.fetch(cache.SMOLLM2)
+    path = cache.fetch(sources.SMOLLM2)
     return transformers.AutoModelForCausalLM.from_pretrained(
         path.parent, gguf_file=path.name, dtype=torch.float32
     ).eval()
@@ -112,7 +112,7 @@ def test_unpermute_undoes_ggufs_order():
 @pytest.fixture
 def own_cache(tmp_path, monkeypatch):
     """A cache of its own that holds the real GGUF file, without a network."""
-    source = cache.fetch(cache.SMOLLM2)
+    source = cache.fetch(sources.SMOLLM2)
     monkeypatch.setenv("COURSE_CACHE", str(tmp_path))
     monkeypatch.setenv("COURSE_OFFLINE", "1")
     (tmp_path / source.name).symlink_to(source)
@@ -137,7 +137,7 @@ def test_a_damaged_vocabulary_is_made_again(own_cache):
 
 
 def test_a_damaged_gguf_is_never_converted(own_cache):
-    path = own_cache / cache.SMOLLM2.name
+    path = own_cache / sources.SMOLLM2.name
     data = bytearray(path.read_bytes())
     data[50_000_000:60_000_000] = bytes(10_000_000)
     path.unlink()
@@ -388,7 +388,7 @@ def kept(folder, make, encoding, **changes):
     return model.eval(), path
 
 
-@pytest.mark.parametrize("make", [gpt.GPT, fast.FastGPT])
+@pytest.mark.parametrize("make", [gpt.GPT, fast_gpt.FastGPT])
 @pytest.mark.parametrize("kind", ENCODINGS)
 def test_a_trained_model_and_its_tokenizer_come_back(tmp_path, make, kind):
     encoding = ENCODINGS[kind]()
@@ -424,7 +424,7 @@ def test_a_run_that_was_trained_is_loaded_as_it_ended(tmp_path):
     encoding = tokenizer.Characters.train(TEXT)
     ids = torch.tensor(encoding.encode(TEXT * 9))
     shape = dataclasses.replace(SHAPE, vocabulary=encoding.vocabulary)
-    model = fast.FastGPT(shape, generator=generator(0))
+    model = fast_gpt.FastGPT(shape, generator=generator(0))
     config = train.TrainConfig(4, 2, 16, every=2)
     about = pretrained.about(model, encoding, {})
     train.train(

@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from course_lib import gpt, llama, quantized, sampling
-from course_lib.device import generator
+from course_lib import gpt, kv_cache, llama, quantized, sampling
+from course_lib.devices import generator
 
 CONFIG = gpt.GPTConfig(vocabulary=97, context=20, layers=2, channels=64, heads=4)
 LLAMA = llama.LlamaConfig(97, 20, 2, 64, 4, 2, 96)
 FAST = {"weights only": quantized.weights_only, "both": quantized.both}
-STEPS = {"GPT": gpt.step, "untied": gpt.step, "Llama": llama.step}
+STEPS = {"GPT": kv_cache.step, "untied": kv_cache.step, "Llama": llama.step}
 
 
 def noise(*shape, seed=0):

@@ -2,11 +2,11 @@
 
 import re
 from functools import partial
-from pathlib import Path
 
-from course_lib import device, lessons, pretrained, sampling
-from course_lib.__main__ import parser
-from course_lib.environment import ROOT
+from course_lib import devices, pretrained, sampling
+from course_lib.cli.parser import parser
+from course_lib.files import ROOT
+from course_lib.notebooks import cells, curriculum, refresh
 from tests import submissions
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -35,7 +35,7 @@ def test_ci_runs_the_readmes_test_command_to_the_letter():
 
 
 def test_picture_is_lesson_00s_own():
-    assert lessons.FIGURE.read_bytes() == lessons.readme_figure()
+    assert refresh.FIGURE.read_bytes() == refresh.readme_figure()
     assert "assets/next_token.png" in README
 
 
@@ -45,14 +45,19 @@ def test_links_lead_somewhere():
 
 
 def test_every_lesson_is_in_the_table():
-    for path in lessons.paths():
-        title = lessons.read(path).cells[0].source.splitlines()[0].removeprefix("# ")
+    for path in cells.paths():
+        title = cells.read(path).cells[0].source.splitlines()[0].removeprefix("# ")
         assert f"(notebooks/{path.name}) | {title} |" in README
 
 
-def test_every_room_is_on_the_map():
-    for path in Path(ROOT / "course_lib").glob("*.py"):
-        assert path.name == "__init__.py" or f"  {path.name} " in README, path.name
+def test_every_module_and_folder_is_on_the_map():
+    home, lessons = ROOT / "course_lib", curriculum.built()
+    for path in home.iterdir():
+        name = f"{path.name}/" if path.is_dir() else path.name
+        if name not in ("__init__.py", "__pycache__/"):
+            (row,) = re.findall(rf"(?m)^  {re.escape(name)} .+$", README)
+            built = ", ".join(lessons.get(path.stem, []))
+            assert row.endswith(f" {built}" if built else row), row
 
 
 def test_the_stories_are_the_models_own():
@@ -60,7 +65,7 @@ def test_the_stories_are_the_models_own():
     model, encoding, _ = pretrained.tinyworld()
     told = set()
     for seed in range(4):
-        chance = device.generator(seed)
+        chance = devices.generator(seed)
         ids = sampling.generate(
             model,
             encoding.encode("One"),

@@ -9,9 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib import gpt, llama, sampling
-from course_lib.device import generator
-from course_lib.sampling import KVCache, Sampler
+from course_lib import gpt, kv_cache, llama, sampling
+from course_lib.devices import generator
+from course_lib.kv_cache import KVCache
+from course_lib.sampling import Sampler
 
 
 def table(ids):
@@ -293,7 +294,7 @@ def test_temperature_zero_is_the_likeliest_after_the_penalty():
 
 SMALL = gpt.GPTConfig(vocabulary=31, context=24, layers=3, channels=24, heads=3)
 GROUPED = llama.LlamaConfig(31, 24, 3, 32, 4, 2, 48, rope_base=100.0)
-STEPS = {"GPT": gpt.step, "Llama": llama.step}
+STEPS = {"GPT": kv_cache.step, "Llama": llama.step}
 
 
 @pytest.fixture(scope="module")
@@ -416,7 +417,7 @@ def test_writing_greedily_is_generate(models, name):
     assert list(sampling.write(models[name], [1, 2], greedy, 9)) == wanted
 
 
-@pytest.mark.parametrize("step", [None, gpt.step])
+@pytest.mark.parametrize("step", [None, kv_cache.step])
 @pytest.mark.parametrize("prompt", [1, 23, 24])
 def test_writing_ends_where_the_context_is_full(models, prompt, step):
     ids, greedy = [1] * prompt, Sampler(temperature=0)
@@ -424,7 +425,7 @@ def test_writing_ends_where_the_context_is_full(models, prompt, step):
     assert len(written) == 24 - prompt + 1  # the last is never read
 
 
-@pytest.mark.parametrize("step", [None, gpt.step])
+@pytest.mark.parametrize("step", [None, kv_cache.step])
 def test_a_prompt_that_is_too_long_or_empty_is_refused(models, step):
     for ids, words in (([1] * 25, "context length of 24"), ([], "at least one")):
         with pytest.raises(ValueError, match=words):
@@ -436,7 +437,7 @@ def test_with_a_step_every_id_is_read_once(models):
 
     def step(model, ids, cache):
         read.append(ids.shape[1])
-        return gpt.step(model, ids, cache)
+        return kv_cache.step(model, ids, cache)
 
     greedy = Sampler(temperature=0)
     list(sampling.write(models["GPT"], [1, 2, 3, 4], greedy, 6, step=step))

@@ -9,11 +9,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from course_lib import device, lessons, scales
-from course_lib.__main__ import parser
-from course_lib.environment import ROOT
-from course_lib.fast import FastGPT
+from course_lib import devices, scales
+from course_lib.cli.parser import parser
+from course_lib.fast_gpt import FastGPT
+from course_lib.files import ROOT
 from course_lib.gpt import GPT, GPTConfig
+from course_lib.notebooks import cells
 from course_lib.train import TrainConfig, next_token_loss, train
 
 CPU = torch.device("cpu")
@@ -38,7 +39,7 @@ every_scale = pytest.mark.parametrize("scale", scales.EVERY, ids=lambda one: one
 )
 def test_memory_decides(room, name, monkeypatch):
     monkeypatch.delenv("COURSE_SCALE", raising=False)
-    monkeypatch.setattr(device, "memory", lambda at: int(room * 2**30))
+    monkeypatch.setattr(devices, "memory", lambda at: int(room * 2**30))
     assert scales.best(CPU).name == name
 
 
@@ -78,12 +79,12 @@ def test_command_line_has_the_same_scales():
 
 def lesson_08(scale: scales.Scale) -> tuple[GPTConfig, TrainConfig]:
     """The model and the run of lesson 08 at a scale, as its own cells say them."""
-    path = lessons.paths(["08"])[0]
+    path = cells.paths(["08"])[0]
     known = {"layers": scale.layers, "times": scale.times, "GPTConfig": GPTConfig}
     known |= {"TrainConfig": TrainConfig}
     known["encoding"] = SimpleNamespace(tokens=range(1_024))
     for id, name in (("fresh", "config"), ("plan", "plan")):
-        for node in ast.parse(lessons.cell(path, id)).body:
+        for node in ast.parse(cells.cell(path, id)).body:
             if isinstance(node, ast.Assign) and node.targets[0].id == name:
                 known[name] = eval(ast.unparse(node.value), known)
     return known["config"], known["plan"]
@@ -121,7 +122,7 @@ def test_a_larger_scale_of_lesson_08_learns(make):
     shape, run = lesson_08(scales.SCALES["t4"])
     few = TrainConfig(6, 4, run.context, rate=run.rate, warmup=1, every=6)
     ids = torch.arange(2_000) % 7
-    model = make(shape, generator=device.generator(0))
+    model = make(shape, generator=devices.generator(0))
     history = train(model, ids, ids, few, CPU, bar=False)
     assert history.losses[-1] < history.losses[0] - 1
 
@@ -134,9 +135,9 @@ RUN = TrainConfig(steps=1, batch=4, context=64)
 
 def step(shape: GPTConfig, run: TrainConfig) -> None:
     """One forward and backward pass on noise."""
-    model = GPT(shape, generator=device.generator(0))
+    model = GPT(shape, generator=devices.generator(0))
     size = (run.batch, run.context)
-    ids = torch.randint(shape.vocabulary, size, generator=device.generator(0))
+    ids = torch.randint(shape.vocabulary, size, generator=devices.generator(0))
     next_token_loss(model, ids, ids).backward()
 
 
@@ -216,8 +217,8 @@ def test_a_processor_waits_for_no_orders(monkeypatch):
 
 def test_peaks_are_those_of_lesson_08():
     """One figure, in the lesson and in the library."""
-    path = lessons.paths(["08"])[0]
-    for node in ast.walk(ast.parse(lessons.cell(path, "roofline"))):
+    path = cells.paths(["08"])[0]
+    for node in ast.walk(ast.parse(cells.cell(path, "roofline"))):
         if isinstance(node, ast.Dict):
             chips = ast.literal_eval(node)
             assert {k.lower(): v[0] for k, v in chips.items()} == scales.PEAK

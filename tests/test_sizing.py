@@ -10,7 +10,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from course_lib import gpt, pretrained, sizing
-from course_lib.environment import ROOT
+from course_lib.files import ROOT
 from course_lib.gpt import GPT, GPT3, GPTConfig
 
 # Brown et al. 2020, table 2.1, as printed: name, parameters, layers, channels, heads,

@@ -50,10 +50,10 @@ def ours():
 
 def train_slowly(text: str, vocabulary_size: int) -> dict[bytes, int]:
     """The textbook algorithm, from lesson 01's own cell."""
-    from course_lib import lessons
+    from course_lib.notebooks import cells
 
     space = {**vars(tokenizer)}
-    exec(lessons.cell(lessons.paths(["01"])[0], "train-slow"), space)
+    exec(cells.cell(cells.paths(["01"])[0], "train-slow"), space)
     return space["train_slow"](text, vocabulary_size)
 
 
@@ -163,9 +163,9 @@ def reference():
     from tokenizers import pre_tokenizers
     from transformers import AutoTokenizer
 
-    from course_lib import cache
+    from course_lib.files import cache, sources
 
-    path = cache.fetch(cache.SMOLLM2)
+    path = cache.fetch(sources.SMOLLM2)
     loaded = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
     loaded.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [

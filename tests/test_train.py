@@ -16,8 +16,8 @@ from runs import SHAPE, TRAIN_IDS, VAL_IDS, new
 from torch import nn
 from torch.nn import functional as F
 
-from course_lib import checkpoints, device, fast, train
-from course_lib.device import generator
+from course_lib import checkpoints, devices, fast_gpt, train
+from course_lib.devices import generator
 from course_lib.gpt import GPT, GPTConfig
 from course_lib.train import History, Stopped, TrainConfig, rate_at
 
@@ -416,7 +416,7 @@ def with_chance(step: int = 0):
 @pytest.mark.parametrize("change", [{}, {"accumulate": 2}, {"muon": 0.02}], ids=str)
 @pytest.mark.parametrize("step", [1, 7, 10])
 def test_ctrl_c_saves_the_step_that_it_was_at(tmp_path, step, change):
-    config, make = replace(SHORT, **change), (GPT, fast.FastGPT)["muon" in change]
+    config, make = replace(SHORT, **change), (GPT, fast_gpt.FastGPT)["muon" in change]
     batches = step * config.accumulate
     before = signal.getsignal(signal.SIGINT)
     if make is GPT:
@@ -700,7 +700,7 @@ def test_half_precision_learns_nearly_the_same_and_goes_on(
     make, config = runs.KINDS[kind]
     config, (whole, rest) = replace(config, steps=20, every=5), (new(make), new(make))
     wanted = go(new(make), config)
-    monkeypatch.setitem(device.PRECISION, "cpu", dtype)
+    monkeypatch.setitem(devices.PRECISION, "cpu", dtype)
     half = go(whole, config)
     assert half.losses == pytest.approx(wanted.losses, abs=0.3)
     assert half.losses[5:] != wanted.losses[5:]
@@ -717,9 +717,9 @@ def test_half_precision_learns_nearly_the_same_and_goes_on(
 def test_only_float16_needs_its_gradients_scaled(monkeypatch):
     cpu, scaled = torch.device("cpu"), []
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
-        monkeypatch.setitem(device.PRECISION, "cpu", dtype)
-        scaled.append(device.scaler(cpu).is_enabled())
-        with device.autocast(cpu):
+        monkeypatch.setitem(devices.PRECISION, "cpu", dtype)
+        scaled.append(devices.scaler(cpu).is_enabled())
+        with devices.autocast(cpu):
             product = torch.ones(2, 2) @ torch.ones(2, 2)
         assert product.dtype == dtype
     assert scaled == [False, False, True]
@@ -742,22 +742,22 @@ def on_gpu(model, config, folder=None, **others):
 
 @pytest.mark.gpu
 @needs_gpu
-@pytest.mark.parametrize("make", [GPT, fast.FastGPT])
+@pytest.mark.parametrize("make", [GPT, fast_gpt.FastGPT])
 def test_ten_losses_on_the_gpu_are_those_of_the_cpu(make, monkeypatch):
-    config = FAST_TEN if make is fast.FastGPT else TEN
+    config = FAST_TEN if make is fast_gpt.FastGPT else TEN
     wanted = go(new(make), config).losses
     half = on_gpu(new(make), config).losses
     assert half == pytest.approx(wanted, abs=0.1)
-    monkeypatch.setitem(device.PRECISION, "cuda", torch.float32)
+    monkeypatch.setitem(devices.PRECISION, "cuda", torch.float32)
     single = on_gpu(new(make), config).losses
     assert single == pytest.approx(wanted, abs=2e-3)
 
 
 @pytest.mark.gpu
 @needs_gpu
-@pytest.mark.parametrize("make", [GPT, fast.FastGPT])
+@pytest.mark.parametrize("make", [GPT, fast_gpt.FastGPT])
 def test_a_run_on_the_gpu_goes_on_where_it_was(make, tmp_path):
-    config = FAST_TEN if make is fast.FastGPT else TEN
+    config = FAST_TEN if make is fast_gpt.FastGPT else TEN
     whole, rest = new(make), new(make, seed=9)
     undisturbed = on_gpu(whole, config, tmp_path)
     checkpoints.shutil.rmtree(tmp_path / "step-00000010")
@@ -767,14 +767,14 @@ def test_a_run_on_the_gpu_goes_on_where_it_was(make, tmp_path):
 
 @pytest.mark.gpu
 @needs_gpu
-@pytest.mark.parametrize("make", [GPT, fast.FastGPT])
+@pytest.mark.parametrize("make", [GPT, fast_gpt.FastGPT])
 def test_nothing_waits_for_the_gpu_between_two_looks(make):
-    config, at = (FAST_TEN if make is fast.FastGPT else TEN), torch.device("cuda")
+    config, at = (FAST_TEN if make is fast_gpt.FastGPT else TEN), torch.device("cuda")
     run = train.Run(new(make).to(at), config, at)
 
     def step(number: int) -> None:
         batch = train.batch_at(TRAIN_IDS, number, config)
-        train.backward(run, run.model, batch, train.processes.Team())
+        train.backward(run, run.model, batch, train.distributed.Team())
         run.set_rate(rate_at(number, config))
         run.update()
 

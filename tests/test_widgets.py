@@ -8,6 +8,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from course_lib import figures, sampling, tokenizer, widgets
+from course_lib.widgets import explorers, pictures
 
 ODD = [
     "",
@@ -105,7 +106,7 @@ def test_any_text_is_cut(encoding, text):
     before = image.value
     area.value = text
     assert image.value != before
-    assert f"{min(len(text), widgets.LONGEST):,} characters" in note.value
+    assert f"{min(len(text), explorers.LONGEST):,} characters" in note.value
 
 
 def number(value):
@@ -182,7 +183,7 @@ def test_a_picture_keeps_its_letters_readable_and_can_be_scrolled():
 
 def test_show_gives_picture_text_and_alternative(monkeypatch):
     shown = []
-    monkeypatch.setattr(widgets, "display", lambda *a, **k: shown.append((a, k)))
+    monkeypatch.setattr(pictures, "display", lambda *a, **k: shown.append((a, k)))
     slider = ipywidgets.IntSlider()
     widgets.show(figures.the_loop(), "What it shows.", slider)
     (data,), words = shown[0]

@@ -46,12 +46,14 @@ def _tensor(tensor: torch.Tensor) -> torch.Tensor:
     return twin
 
 
-def same(one: Any, other: Any, tolerance: float = 0.0, seen: set | None = None) -> bool:
+def same(
+    one: Any, other: Any, tolerance: float = 0.0, seen: dict | None = None
+) -> bool:
     """Whether two values are of one type and equal, within a tolerance for decimals.
 
     NaN equals NaN. Models are equal in weights, gradients and public attributes.
     """
-    seen = set() if seen is None else seen
+    seen = {} if seen is None else seen
     if one is other or (id(one), id(other)) in seen:
         return True
     if callable(one) and not isinstance(one, nn.Module):
@@ -70,7 +72,7 @@ def same(one: Any, other: Any, tolerance: float = 0.0, seen: set | None = None) 
         )
     if isinstance(one, torch.Generator):
         return torch.equal(one.get_state(), other.get_state())
-    seen.add((id(one), id(other)))
+    seen[id(one), id(other)] = one, other  # and keep both alive
     inner = _inner(one), _inner(other)
     if inner[0] is None:
         return bool(one == other)
@@ -166,6 +168,14 @@ def _listed(numbers: Any) -> str:
     if isinstance(numbers, list):
         return f"[{', '.join(_listed(one) for one in numbers)}]"
     return f"{numbers:.4g}" if isinstance(numbers, float) else f"{numbers}"
+
+
+def words_of(error: BaseException) -> str:
+    """The first line of an error's text."""
+    try:
+        return str(error).strip().split("\n")[0].removesuffix(".")
+    except Exception:
+        return "(an error that can't be printed)"
 
 
 def int_of(number: float) -> float:

@@ -15,7 +15,14 @@ from typing import Any
 
 import torch
 
-from course_lib.exercises.compare import called, copies, difference, same, shown
+from course_lib.exercises.compare import (
+    called,
+    copies,
+    difference,
+    same,
+    shown,
+    words_of,
+)
 from course_lib.exercises.kinds import Mistake, Wrong
 
 TRIES = 6  # draws, before one is taken on which two mistakes look alike
@@ -101,7 +108,7 @@ class Agreement:
         try:
             value = self.look(function(*inputs))
         except Exception as error:
-            text = str(error).split(" (line ")[0]  # the sandbox adds the learner's line
+            text = words_of(error).split(" (line ")[0]  # the sandbox adds the line
             value = Failed(type(error).__name__, text)
         return value, inputs if self.after else None
 

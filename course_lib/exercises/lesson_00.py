@@ -451,7 +451,7 @@ LOG_PROBABILITY = Exercise(
     minutes=15,
     rule=(
         "Add up log p(token | all tokens before it) over every token but the first. "
-        "`model(torch.tensor([ids], device=device.where(model)))` gives logits of shape "
+        "`model(torch.tensor([ids], device=devices.where(model)))` gives logits of shape "
         "(1, T, V), one text, T positions, V tokens: row `t` scores the token *after* "
         "position `t`. `torch.log_softmax(…, dim=-1)` turns logits into "
         "logarithms of probabilities. Return a `float`."

@@ -2,9 +2,10 @@
 
 import importlib
 import runpy
+import types
 from dataclasses import replace
 
-from course_lib.environment import Problem
+from course_lib.errors import Problem
 from course_lib.exercises.kinds import Exercise
 
 
@@ -15,6 +16,11 @@ def exercises(lesson: str) -> tuple[Exercise, ...]:
     except ModuleNotFoundError:
         return ()
     return module.EXERCISES
+
+
+def home(exercise: Exercise) -> types.ModuleType:
+    """The module in which a lesson's exercise is written."""
+    return importlib.import_module(f"course_lib.exercises.lesson_{exercise.id[:2]}")
 
 
 def class_questions(lesson: str, seed: str) -> tuple[Exercise, ...]:

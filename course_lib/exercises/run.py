@@ -20,8 +20,8 @@ from typing import Any
 
 import torch
 
-from course_lib import strays
-from course_lib.exercises.compare import a, copies, same, shown
+from course_lib.exercises import strays
+from course_lib.exercises.compare import a, copies, same, shown, words_of
 from course_lib.exercises.kinds import Check, Exercise, Mistake
 
 SECONDS = 3  # of processor time that an answer may take in a check
@@ -215,21 +215,27 @@ class Seen(str):
 
 
 def results(
-    exercise: Exercise, answer: Any, seed: int | None = None
+    exercise: Exercise,
+    answer: Any,
+    seed: int | None = None,
+    fatal: tuple[str, ...] = (ENDLESS,),
 ) -> list[tuple[Check, str | None]]:
-    """Every check with the mistake that it found, None where it found none."""
+    """Every check with the mistake that it found, None where it found none.
+
+    After a message that is fatal, no further check is tried: one wait is enough.
+    """
     seed = secrets.randbits(48) if seed is None else seed
     blind = warm(exercise)
-    found, endless = [], None
+    found, ended = [], None
     for i, check in enumerate(exercise.checks):
-        said, seen = endless, None
+        said, seen = ended, None
         if said is None:
             said, seen = watched(exercise, check, answer, source_of_chance(seed + i))
         if seen and seen.borrowed:
             return [(one, BORROWED) for one in exercise.checks]
         if said is None and seen and seen.found and check not in blind:
             said = Seen(seen.found)
-        endless = said if said == ENDLESS else None  # one wait is enough
+        ended = said if said in fatal else None
         found.append((check, said))
     return found
 
@@ -299,13 +305,11 @@ def silence():
         yield
 
 
-def where(error: BaseException, answer: Any) -> str:
+def where(error: BaseException, answer: Any, cured: bool = True) -> str:
     """The error's first line, what to do, and the line of the function that raised it."""
-    try:
-        text = str(error).strip().split("\n")[0].removesuffix(".")
-    except Exception:
-        text = "(an error that can't be printed)"
-    text += next((f" ({cure})" for known, cure in ERRORS.items() if known in text), "")
+    text = words_of(error)
+    cures = [cure for known, cure in ERRORS.items() if known in text]
+    text += f" ({cures[0]})" if cures and cured else ""
     code = getattr(answer, "__code__", None)  # a method has one too
     if not isinstance(code, types.CodeType):
         return text

@@ -1,4 +1,4 @@
-"""The room of the benchmarks: how long the course takes beside other libraries.
+"""Benchmarks: how long the course takes beside other libraries.
 
 Times differ from machine to machine and from minute to minute, so nothing here asserts
 one. Ours and its peers run in turn, and what counts is the ratio within a round.

@@ -47,7 +47,7 @@ def measure(names: list[str], full: bool) -> None:
 
 def attempt(names: list[str], full: bool) -> int:
     """Measure; say in a sentence what a benchmark lacks, and return 1."""
-    from course_lib.cache import CacheError  # itself in need of packages
+    from course_lib.files.cache import CacheError  # itself in need of packages
 
     try:
         measure(names, full)

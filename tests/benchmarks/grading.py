@@ -15,8 +15,10 @@ from pathlib import Path
 
 import nbformat
 
-from course_lib import assignments, classroom, grading, lessons
-from course_lib.classroom import Exercise
+from course_lib.exercises import registry, stubs
+from course_lib.exercises.kinds import Exercise
+from course_lib.grading import grader, release, report
+from course_lib.notebooks import cells
 from tests.benchmarks import clock
 
 LESSON, STUDENTS, FEW = "05", 200, 40
@@ -31,9 +33,9 @@ def measure(full: bool) -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         kinds = hand_in(count, folder)
-        order = grading.Order(folder / "in", folder / "grades.csv", LESSON)
+        order = grader.Order(folder / "in", folder / "grades.csv", LESSON)
         start = time.perf_counter()
-        results = grading.grade(order)
+        results = grader.grade(order)
         taken = time.perf_counter() - start
         print(f"Lesson {LESSON}: {count} students, {count * len(pools())} answers:")
         print(f"  {dict(kinds)}")
@@ -44,14 +46,14 @@ def measure(full: bool) -> None:
         print(
             f"  taken away from students' code: {', '.join(sorted(away)) or 'nothing'}"
         )
-        print(assignments.told(assignments.outcomes(order.table)))
+        print(report.told(report.outcomes(order.table)))
 
 
 def pools() -> dict[str, list[str]]:
     """Exercise → the sources of wrong answers that need nothing but themselves."""
     return {
         one.id: [text for wrong in one.wrong if (text := alone(one, wrong.answer))]
-        for one in classroom.exercises(LESSON)
+        for one in registry.exercises(LESSON)
     }
 
 
@@ -71,15 +73,15 @@ def alone(exercise: Exercise, answer) -> str:
 
 def hand_in(count: int, folder: Path) -> Counter:
     """Write a class's notebooks; how often each kind of answer is in them."""
-    released = assignments.release(LESSON, folder / "course")[2]
+    released = release.release(LESSON, folder / "course")[2]
     choose, kinds, wrong = random.Random(0), Counter(), pools()
     for number in range(count):
-        notebook = lessons.read(released)
+        notebook = cells.read(released)
         stubs = {one.id: one for one in notebook.cells}
-        for exercise in classroom.exercises(LESSON):
+        for exercise in registry.exercises(LESSON):
             kind = choose.choices(list(SHARE), SHARE.values())[0]
             kinds[kind] += 1
-            stub = stubs[assignments.cell_id("stub", exercise)]
+            stub = stubs[release.cell_id("stub", exercise)]
             stub.source = written(exercise, kind, wrong[exercise.id], choose)
         path = folder / "in" / f"student-{number:03}.ipynb"
         path.parent.mkdir(exist_ok=True)
@@ -92,9 +94,9 @@ def written(
 ) -> str:
     """What a student has typed."""
     if kind == "right":
-        return classroom.source(exercise)
+        return stubs.source(exercise)
     if kind == "wrong" and wrong:  # the first mistakes of a file are the likeliest
         return wrong[min(int(choose.expovariate(0.7)), len(wrong) - 1)]
     if kind in BROKEN:
         return f"def {exercise.name}(*args, **named):\n    {BROKEN[kind]}"
-    return classroom.stub(exercise)
+    return stubs.stub(exercise)

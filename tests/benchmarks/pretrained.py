@@ -25,9 +25,10 @@ STEPS = ("import", "convert", "load", "predict")  # what a process of its own ti
 
 def measure(full: bool) -> None:
     """Print every measurement; `full` changes nothing here."""
-    from course_lib import cache, pretrained, tokenizer
+    from course_lib import pretrained, tokenizer
+    from course_lib.files import cache, sources
 
-    gguf = cache.fetch(cache.SMOLLM2)
+    gguf = cache.fetch(sources.SMOLLM2)
     sizes = [path.stat().st_size / 1e6 for path in (gguf, pretrained.converted())]
     tokenizer.smollm2_vocabulary()
     print(f"Model: SmolLM2-135M, GGUF {sizes[0]:.0f} MB, float32 {sizes[1]:.0f} MB")
@@ -60,10 +61,10 @@ def peer() -> list[float]:
     import torch
     from transformers import LlamaForCausalLM
 
-    from course_lib import cache
+    from course_lib.files import cache, sources
 
     times += 2 * [time.perf_counter()]
-    model = load_peer(LlamaForCausalLM, cache.folder() / cache.SMOLLM2.name)
+    model = load_peer(LlamaForCausalLM, cache.folder() / sources.SMOLLM2.name)
     times.append(time.perf_counter())
     with torch.no_grad():
         model(torch.arange(13)[None], use_cache=False)  # as many ids as PROMPT has

@@ -87,7 +87,7 @@ def main(args: argparse.Namespace) -> dict:
 
     import torch
 
-    from course_lib import data, device, fast, tokenizer
+    from course_lib import data, devices, fast_gpt, tokenizer
     from course_lib.gpt import GPT, GPTConfig, gelu
     from course_lib.train import TrainConfig, train
 
@@ -119,13 +119,13 @@ def main(args: argparse.Namespace) -> dict:
     }
 
     def new(kind: type):
-        return kind(shape, generator=device.generator(args.seed))
+        return kind(shape, generator=devices.generator(args.seed))
 
-    kind = GPT if args.name == "plain" or args.without == "all" else fast.FastGPT
+    kind = GPT if args.name == "plain" or args.without == "all" else fast_gpt.FastGPT
     with ExitStack() as stack:
         if args.without in parts:
             name, instead = parts[args.without]
-            stack.enter_context(patch.object(fast, name, instead))
+            stack.enter_context(patch.object(fast_gpt, name, instead))
         if args.seconds:  # the schedule must know how many steps there will be
             left = args.seconds - (time.perf_counter() - start)
             trial = replace(config, steps=20, every=5)

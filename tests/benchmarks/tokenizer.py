@@ -18,7 +18,9 @@ from time import process_time
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
-from course_lib import cache, lessons, tokenizer
+from course_lib import tokenizer
+from course_lib.files import cache, sources
+from course_lib.notebooks import cells
 from tests.benchmarks import Failed, alternating, bar, clock, seconds, show
 
 SMALL, LARGE = 1_024, 4_096  # vocabularies
@@ -69,7 +71,7 @@ def textbook(tick: Callable[[], object]) -> Callable[[str, int], dict[bytes, int
     names = ("split", "neighbours", "merge", "to_bytes")
     namespace = {name: vars(tokenizer)[name] for name in names}
     namespace["Counter"] = ticking
-    exec(lessons.cell(lessons.paths(["01"])[0], "train-slow"), namespace)
+    exec(cells.cell(cells.paths(["01"])[0], "train-slow"), namespace)
     return namespace["train_slow"]
 
 
@@ -188,7 +190,7 @@ def byte_level(model: models.BPE) -> tokenizers.Tokenizer:
 def encoders() -> dict[str, Callable[[], Callable[[str], list[int]]]]:
     """Makers of fresh encoders, so that none of them remembers the run before."""
     ranks = tokenizer.gpt2_ranks()
-    files = [str(cache.fetch(one)) for one in (cache.GPT2_IDS, cache.GPT2_MERGES)]
+    files = [str(cache.fetch(one)) for one in (sources.GPT2_IDS, sources.GPT2_MERGES)]
 
     def rust():
         whole = byte_level(models.BPE.from_file(*files))

@@ -17,7 +17,8 @@ from pydoc_data.topics import topics
 
 import torch
 
-from course_lib import cache, gpt, llama, pretrained, quantized, sampling
+from course_lib import gpt, kv_cache, llama, pretrained, quantized, sampling
+from course_lib.files import cache, sources
 from tests.benchmarks import RUNS, Failed, alternating, seconds, show
 from tests.benchmarks.pretrained import PROMPT, load_peer
 
@@ -59,7 +60,9 @@ def random_gpt2(tokens: int) -> None:
         other.save_pretrained(folder)
         model = pretrained.gpt2(Path(folder) / "model.safetensors")
     ids = torch.randint(50_257, (READ,), generator=torch.Generator().manual_seed(0))
-    against(model, gpt.step, other, ids.tolist(), tokens, "GPT-2 124M, random weights")
+    against(
+        model, kv_cache.step, other, ids.tolist(), tokens, "GPT-2 124M, random weights"
+    )
 
 
 def random_peer(kind: type):
@@ -75,7 +78,7 @@ def the_real_llm(tokens: int) -> None:
     from transformers import LlamaForCausalLM
 
     model, encoding = pretrained.smollm2()
-    other = load_peer(LlamaForCausalLM, cache.fetch(cache.SMOLLM2))
+    other = load_peer(LlamaForCausalLM, cache.fetch(sources.SMOLLM2))
     ids = encoding.encode(PROMPT)
     against(model, llama.step, other, ids, tokens, "SmolLM2-135M, the real LLM")
     judge(model, encoding)
@@ -209,7 +212,7 @@ def lone(name: str) -> list[float]:
     model = gpt.GPT(gpt.GPT2_SMALL).eval().requires_grad_(False)
     if name in EIGHT:
         model = quantized.int8(model, EIGHT[name])
-    ours(model, gpt.step, ids, SHORT)
+    ours(model, kv_cache.step, ids, SHORT)
     return [before, peak()]
 
 

@@ -1,0 +1,1 @@
+"""What `python -m course_lib …` runs; nothing else of the course imports it."""

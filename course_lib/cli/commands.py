@@ -1,0 +1,393 @@
+"""The commands that need torch: train, sample, chat.
+
+`__main__` comes here once there is a Python with packages.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from course_lib import (
+    checkpoints,
+    data,
+    devices,
+    distributed,
+    kv_cache,
+    llama,
+    pretrained,
+    sampling,
+    scales,
+    tokenizer,
+)
+from course_lib.errors import Problem
+from course_lib.fast_gpt import FastGPT
+from course_lib.files.cache import CacheError
+from course_lib.gpt import GPT, GPTConfig
+from course_lib.train import History, Stopped, TrainConfig, check_folder, train
+
+FAST = {"rate": 1e-2, "muon": 0.03, "warmup": 20}  # what the fast recipe changes
+
+
+def run_train(args: argparse.Namespace) -> int:
+    """`train`: a text in, a run's folder out; goes on with an old run if asked."""
+    at = place(args)
+    folder = Path(args.out or f"runs/{Path(args.data).stem}-{args.scale}")
+    settings(args, 1)  # what is odd is said now, not after a long text has been read
+    check_folder(folder, args.resume)
+    known = checkpoints.known(folder) if args.resume else None
+    text = data.text(args.data)
+    if known is None:
+        encoding = learn_tokens(text.text, args.tokens, args.vocabulary)
+    else:
+        encoding = pretrained.encoding_of(known)
+    ids = torch.tensor(encoding.encode(text.text))
+    train_ids, val_ids = data.split(ids)
+    starts, val_starts = (
+        lines(ids, encoding, len(train_ids)) if args.lines else (None, None)
+    )
+    shape, config = settings(args, pretrained.vocabulary(encoding))
+    data.check(val_ids, config.batch, config.context)  # before a model takes memory
+    make = FastGPT if args.fast else GPT
+    model = make(shape, generator=devices.generator(config.seed))
+    team, _ = distributed.join(at)
+    say = speaker(args.json and team.first, not args.json and team.first)
+    say(
+        f"{text.origin}; {len(train_ids):,} tokens to train on, {len(val_ids):,} to "
+        f"validate. {pretrained.parameters(model):,} weights on {devices.describe(at)}, "
+        f"{devices.precision(at)}. Checkpoints: {folder}",
+        {"text": text.origin, "train_tokens": len(train_ids), "folder": str(folder)},
+    )
+    about = pretrained.about(model, encoding, {"text": text.origin})
+    try:
+        train(
+            model, train_ids, val_ids, config, at, folder, resume=args.resume,
+            watch=watcher(config, say), about=about, bar=not args.json,
+            starts=starts, val_starts=val_starts,
+            shard=args.shard, compiled=args.compile,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        say(f"\n{stopped(folder)}", {})  # a bar of under a second leaves its line open
+        return 130
+    finally:
+        distributed.leave()
+    say(f"\nDone. Hear it: python -m course_lib sample --checkpoint {folder}", {})
+    return 0
+
+
+def lines(ids: torch.Tensor, encoding, kept: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where lines begin among the first `kept` ids, and in the rest, counted anew.
+
+    At 0, and after every token that ends with a line's end.
+    """
+    size = pretrained.vocabulary(encoding)
+    ends = torch.tensor([encoding.decode([id]).endswith("\n") for id in range(size)])
+    first = torch.zeros(1, dtype=torch.long)
+    every = torch.cat([first, ends[ids].nonzero()[:, 0] + 1])
+    return every[every < kept], every[every >= kept] - kept
+
+
+def place(args: argparse.Namespace) -> torch.device:
+    """The device that the command line names, else the best one here."""
+    return devices.named(args.device) if args.device is not None else devices.best()
+
+
+def watcher(config: TrainConfig, say: Callable) -> Callable[[History], None]:
+    """What `train` calls after each look: it says how far the run is."""
+
+    def watch(history: History) -> None:
+        step, loss = history.validation[-1]
+        recent = statistics.fmean(history.losses[-config.every :])
+        speed = step * config.batch * config.context / max(history.seconds, 1e-9)
+        say(
+            f"step {step:,}: validation {loss:.3f}, training {recent:.3f}, "
+            f"{speed:,.0f} tokens/s",
+            {"step": step, "validation": loss, "training": recent, "speed": speed},
+        )
+
+    return watch
+
+
+def stopped(folder: Path) -> str:
+    """What to say after Ctrl-C: a second one may have come before the first was heard."""
+    kept = checkpoints.steps(folder)
+    if not kept:
+        return "Stopped before anything was saved: the same command starts anew."
+    return f"Stopped; saved in {kept[-1]}. Go on with the same command and --resume."
+
+
+def settings(args: argparse.Namespace, size: int) -> tuple[GPTConfig, TrainConfig]:
+    """The scale's numbers, with those that the command line gives instead."""
+    scale = scales.SCALES[args.scale]
+    shape, config = scale.shape, scale.run
+    config = replace(config, **FAST) if args.fast else config
+    given = {
+        name: vars(args)[name]
+        for name in ("steps", "batch", "context", "rate", "muon", "every", "seed")
+        if vars(args)[name] is not None
+    }
+    config = replace(config, accumulate=args.accumulate, **given)
+    if config.muon and args.shard:
+        raise Problem(
+            "Muon turns whole matrices, and --shard spreads them over processes: add "
+            "--muon 0, or leave --shard out."
+        )
+    return replace(shape, vocabulary=size, context=config.context), config
+
+
+def learn_tokens(text: str, kind: str, size: int):
+    """A tokenizer for a text: its characters, byte-pair encoding learnt on it, GPT-2's."""
+    if kind == "gpt2":
+        return tokenizer.gpt2()
+    if kind == "bpe":
+        return tokenizer.Tokenizer(tokenizer.train(text, size))
+    return tokenizer.Characters.train(text)
+
+
+def speaker(as_json: bool, as_text: bool):
+    """A function that says a sentence to people, or facts to machines, or nothing."""
+
+    def say(sentence: str, facts: dict) -> None:
+        if as_json and facts:
+            print(json.dumps(facts), flush=True)
+        elif as_text:
+            tqdm.write(sentence, file=sys.stderr)  # above the bar, not into it
+
+    return say
+
+
+def run_sample(args: argparse.Namespace) -> int:
+    """`sample`: what a checkpoint writes, streamed."""
+    sampler, generator = sampler_of(args), devices.generator(args.seed)
+    model, encoding, known = pretrained.trained(args.checkpoint, place(args))
+    ids = first_ids(args.prompt, encoding)
+    limit = writable(len(ids), args.length, model.config.context)
+    step = kv_cache.step if known["kind"] == "gpt" else None
+    new = sampling.write(model, ids, sampler, limit, generator, step)
+    text = pieces(new, encoding)
+    first = next(text, "")  # what is wrong is said before anything is written
+    print(args.prompt + first, end="", flush=True)
+    for piece in text:
+        print(piece, end="", flush=True)
+    print()
+    if limit < args.length:
+        context = model.config.context
+        print(f"(The model's context of {context:,} tokens is full.)", file=sys.stderr)
+    return 0
+
+
+def first_ids(prompt: str, encoding) -> list[int]:
+    """A prompt's ids; for an empty one that of a new line, or of the first character."""
+    is_characters = isinstance(encoding, tokenizer.Characters)
+    if not prompt and is_characters and "\n" not in encoding.ids:
+        return [0]
+    return encoding.encode(prompt or "\n")
+
+
+def writable(read: int, length: int, context: int) -> int:
+    """How many of `length` tokens can be written after `read`: until the context is full.
+
+    Raises Problem for a negative length, or if the prompt alone is more than the context.
+    """
+    if length < 0:
+        raise Problem(f"The length is {length}; give a whole number from 0.")
+    if read > context:
+        raise Problem(
+            f"The prompt is {read:,} tokens and this model can read {context:,}: give a "
+            "shorter one."
+        )
+    return min(length, context + 1 - read)
+
+
+def sampler_of(args: argparse.Namespace) -> sampling.Sampler:
+    """The dials that the command line has; the others are off."""
+    return sampling.Sampler(
+        temperature=args.temperature, top_k=args.top_k, top_p=args.top_p
+    )
+
+
+def pieces(ids: Iterator[int], encoding) -> Iterator[str]:
+    """Text as it comes: half a character, "�" so far, waits for its other half."""
+    waiting, said = [], ""
+    for id in ids:
+        waiting.append(id)
+        text = encoding.decode(waiting)
+        whole = text.removesuffix("�")
+        if len(whole) > len(said):
+            yield whole[len(said) :]
+        waiting, said = ([], "") if whole == text else (waiting, whole)
+    if waiting:
+        yield text[len(said) :]
+
+
+# Chat -------------------------------------------------------------------------------
+
+START, END = "<|im_start|>", "<|im_end|>"
+SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
+ROOM = 512  # tokens kept free for an answer
+
+
+def run_chat(args: argparse.Namespace) -> int:
+    """`chat`: talk with the real LLM; an empty line, Ctrl-D or Ctrl-C there ends it."""
+    sampler, generator = sampler_of(args), devices.generator(args.seed)
+    at = place(args)
+    print("Loading SmolLM2 …", file=sys.stderr, flush=True)
+    model, encoding = pretrained.smollm2(at)
+    print("Ask something. An empty line ends it.", file=sys.stderr, flush=True)
+    context, memory = model.config.context, Memory(model)
+    turns: list[tuple[str, str]] = []
+    end = encoding.encode(END, allowed_special={END})[0]
+    while question := ask():
+        try:
+            ids, lost = script(turns, question, encoding, context - ROOM)
+        except Problem as problem:
+            print(problem)
+            continue
+        if lost:
+            print(f"(The talk no longer fits; forgotten at its start: {lost} turns.)")
+            del turns[:lost]
+        new = sampling.write(model, ids, sampler, ROOM, generator, memory.step)
+        turns.append((question, speak(pieces(until(new, end), encoding))))
+    return 0
+
+
+def ask() -> str:
+    """What the user types; nothing at the end of the input, or after Ctrl-C."""
+    try:
+        return input("\n> ").strip()
+    except (EOFError, KeyboardInterrupt):
+        print()
+        return ""
+    except UnicodeDecodeError as error:
+        raise Problem("What came in is not text in UTF-8: type it anew.") from error
+
+
+def speak(answer: Iterator[str]) -> str:
+    """Print an answer as it comes, and give it; Ctrl-C cuts it off and no more."""
+    said = ""
+    try:
+        for piece in answer:
+            said += piece
+            print(piece, end="", flush=True)
+    except KeyboardInterrupt:
+        print(" …", end="")  # the talk goes on
+    print()
+    return said
+
+
+class Memory:
+    """What the model has read of a talk, so that no turn is read twice.
+
+    A turn's script begins as the one before it did. `step` is llama.step for
+    sampling.write, but where a script differs from the last one, there it starts to read.
+    """
+
+    def __init__(self, model):
+        self.cache = kv_cache.KVCache(len(model.blocks), model.config.context)
+        self.known: list[int] = []  # ids whose keys and values the cache has
+
+    def step(self, model, ids: torch.Tensor, cache) -> torch.Tensor:
+        """ids (1, T): a whole script, or (1, 1) the next id → logits (1, V).
+
+        The cache that comes along is not used: it lives no longer than one answer.
+        """
+        new = ids[0].tolist()
+        if len(new) > 1:
+            same = min(alike(self.known, new), len(new) - 1)  # one is read, at least
+            self.known, new = self.known[:same], new[same:]
+        self.cache.length = len(self.known)
+        logits = llama.step(model, ids[:, -len(new) :], self.cache)
+        self.known += new  # after the step: Ctrl-C may have cut it off
+        return logits
+
+
+def alike(one: list[int], other: list[int]) -> int:
+    """How many ids two lists have in common at their beginning."""
+    same = 0
+    for a, b in zip(one, other):
+        if a != b:
+            break
+        same += 1
+    return same
+
+
+def turn(who: str, text: str, encoding) -> list[int]:
+    """One turn of the script; special tokens that the user types are plain text."""
+    marked = {START, END}
+    head = encoding.encode(f"{START}{who}\n", allowed_special=marked)
+    tail = encoding.encode(f"{END}\n", allowed_special=marked)
+    return [*head, *encoding.encode(text), *tail]
+
+
+def script(
+    turns: list[tuple[str, str]], question: str, encoding, room: int
+) -> tuple[list[int], int]:
+    """The talk so far as ids, and how many of its first turns had to be left out.
+
+    The model reads a script (SmolLM2's chat template) that ends where it shall speak.
+    Raises Problem if the question alone is longer than the room.
+    """
+    head = turn("system", SYSTEM, encoding)
+    last = turn("user", question, encoding)
+    last += encoding.encode(f"{START}assistant\n", allowed_special={START})
+    if len(head) + len(last) > room:
+        raise Problem(
+            f"That is {len(last):,} tokens; the model can read {room - len(head):,} at "
+            "once: ask something shorter."
+        )
+    pairs = [
+        turn("user", asked, encoding) + turn("assistant", answered, encoding)
+        for asked, answered in turns
+    ]
+    lost, rest = 0, room - len(head) - len(last)
+    if sum(map(len, pairs)) > rest:
+        # Half the room is freed at once: after a loss all that is left is read anew.
+        while sum(map(len, pairs[lost:])) > rest // 2:
+            lost += 1
+    return [*head, *chain.from_iterable(pairs[lost:]), *last], lost
+
+
+def until(ids: Iterator[int], end: int) -> Iterator[int]:
+    """The ids before `end`."""
+    for id in ids:
+        if id == end:
+            return
+        yield id
+
+
+def main(arguments: list[str]) -> int:
+    """Read the command line again, here where torch is, and do what it says."""
+    from course_lib.cli.parser import parser
+
+    args = parser().parse_args(arguments)
+    run = {"train": run_train, "sample": run_sample, "chat": run_chat}[args.command]
+    try:
+        return run(args)
+    except (Stopped, ValueError, CacheError) as error:
+        raise Problem(str(error)) from error
+    except torch.OutOfMemoryError as error:
+        raise Problem(
+            "The device's memory is full: give a smaller --batch or --context, or read "
+            "a batch in parts with --accumulate 2."
+        ) from error
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # who read our text has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except Problem as problem:
+        sys.exit(f"course_lib: {problem}")

@@ -1,0 +1,190 @@
+"""Read the command line: every command and its options. Needs nothing but Python."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="python -m course_lib",
+        description="Next Token: how large language models work, by building one.",
+        epilog="Each command has its own --help.",
+    )
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def command(name, about):
+        return commands.add_parser(name, help=about, description=about)
+
+    lab = command("lab", "Make .venv, install, fetch the real model, open lesson 00.")
+    lab.add_argument("--port", type=int, default=8888, help="JupyterLab's port (8888)")
+    lab.add_argument("--no-browser", action="store_true", help="print the address only")
+
+    test = command("test", "Install, then run every test and every lesson.")
+    test.add_argument("lesson", nargs="?", help="one lesson's number, such as 01")
+    cores = min(os.cpu_count() or 1, 4)
+    test.add_argument(
+        "--processes", type=int, default=cores, help=f"tests at a time ({cores})"
+    )
+    for one in (lab, test):
+        one.add_argument(
+            "--no-install", action="store_true", help="use this Python as it is"
+        )
+
+    add_train(command("train", "Train a small GPT on a text, with checkpoints."))
+    sample = command("sample", "Let a trained checkpoint write.")
+    sample.add_argument("--checkpoint", required=True, help="a run's folder, or a file")
+    sample.add_argument("--prompt", default="", help="how the text begins")
+    sample.add_argument("--length", type=int, default=200, help="tokens to write (200)")
+    chat = command("chat", "Talk with the real model of lesson 00.")
+    for one in (sample, chat):
+        one.add_argument("--device", help="cpu, cuda or mps; none: the best here")
+        one.add_argument(
+            "--seed", type=seed, default=0, help="of the random choice (0)"
+        )
+        one.add_argument(
+            "--temperature",
+            type=float,
+            default=0.8,
+            help="0: always the likeliest (0.8)",
+        )
+        one.add_argument("--top-k", type=int, help="choose among the k likeliest")
+        one.add_argument(
+            "--top-p", type=float, help="among the likeliest that hold this share"
+        )
+
+    doctor = command("doctor", "Say what this machine has and what is missing.")
+    doctor.add_argument("--fetch", action="store_true", help="download what is missing")
+
+    refresh = command(
+        "refresh", "For authors: run lessons and save them with fresh outputs."
+    )
+    refresh.add_argument("lesson", nargs="*", help="numbers, such as 00 01; none: all")
+
+    add_assignment(
+        command("assignment", "Lessons as graded assignments, for teachers.")
+    )
+
+    site = command("site", "Write all lessons as web pages, for any browser.")
+    site.add_argument("out", metavar="OUT", help="a new folder, or a site of before")
+
+    bench = command("bench", "Measure speed against other libraries.")
+    bench.add_argument(
+        "name",
+        nargs="*",
+        help="tokenizer, pretrained, autograd, training, record, writing, grading; none: all",
+    )
+    bench.add_argument(
+        "--full",
+        action="store_true",
+        help="longer: more rounds, and what each ingredient buys",
+    )
+    return top
+
+
+def add_train(train) -> None:
+    """The options of `train`."""
+    train.add_argument(
+        "--data",
+        default="tinyworld",
+        help="tinyworld, shakespeare, documentation, or a text file of yours",
+    )
+    train.add_argument(
+        "--scale",
+        choices=("tiny", "cpu", "t4", "a100", "h100"),
+        default="cpu",
+        help="size of model and run: half a minute, minutes on a CPU; a GPU's (cpu)",
+    )
+    train.add_argument(
+        "--fast", action="store_true", help="the fast recipe: FastGPT and Muon"
+    )
+    train.add_argument("--out", help="the run's folder (runs/DATA-SCALE)")
+    train.add_argument(
+        "--resume", action="store_true", help="go on from the folder's last checkpoint"
+    )
+    train.add_argument("--device", help="cpu, cuda or mps; none: the best here")
+    train.add_argument(
+        "--tokens",
+        choices=("characters", "bpe", "gpt2"),
+        default="bpe",
+        help="how text becomes ids; bpe learns them from the text (bpe)",
+    )
+    train.add_argument(
+        "--vocabulary", type=int, default=1_024, help="of bpe, at most (1024)"
+    )
+    train.add_argument(
+        "--lines", action="store_true", help="let windows begin where lines begin only"
+    )
+    for name in ("steps", "batch", "context", "every"):
+        train.add_argument(f"--{name}", type=int, help="instead of the scale's")
+    train.add_argument("--seed", type=seed, help="of all that is random (0)")
+    for name in ("rate", "muon"):
+        train.add_argument(f"--{name}", type=float, help="instead of the scale's")
+    train.add_argument(
+        "--accumulate", type=int, default=1, help="parts a batch is read in (1)"
+    )
+    train.add_argument("--compile", action="store_true", help="use torch.compile")
+    train.add_argument(
+        "--shard", action="store_true", help="spread the weights (torchrun, FSDP2)"
+    )
+    train.add_argument(
+        "--json", action="store_true", help="a line of JSON a look, and no bar"
+    )
+
+
+def add_assignment(assignment) -> None:
+    """The options of `assignment`."""
+    actions = assignment.add_subparsers(dest="action", metavar="ACTION", required=True)
+
+    def action(name, about):
+        return actions.add_parser(name, help=about, description=about)
+
+    action("list", "Say which lessons there are, with exercises, points and minutes.")
+    release = action(
+        "release", "Write a lesson as an assignment: nbgrader's, students'."
+    )
+    release.add_argument("lesson", help="the lesson's number, such as 05")
+    release.add_argument("out", metavar="OUT", type=os.path.abspath, help="a folder")
+    grade = action(
+        "grade", "Grade a folder of notebooks, each in a process of its own."
+    )
+    grade.add_argument(
+        "folder",
+        metavar="SUBMISSIONS",
+        type=os.path.abspath,
+        help="NAME.ipynb or NAME/….ipynb for each student",
+    )
+    grade.add_argument(
+        "table",
+        metavar="GRADES.CSV",
+        type=os.path.abspath,
+        help="the table to write; .json and .jsonl are written beside it",
+    )
+    grade.add_argument("--lesson", help="its number; none: what the checks say")
+    grade.add_argument(
+        "--lanes", type=int, default=0, help="graded at the same time (one a core)"
+    )
+    for one in (release, grade):
+        one.add_argument(
+            "--seed", default="", help="a class's name: adds questions of its own"
+        )
+        one.add_argument(
+            "--private",
+            default="",
+            type=lambda path: path and os.path.abspath(path),
+            help="a Python file with further checks",
+        )
+    report = action("report", "Say how a class did, exercise by exercise.")
+    report.add_argument(
+        "table", metavar="GRADES.CSV", type=os.path.abspath, help="what grade wrote"
+    )
+
+
+def seed(text: str) -> int:
+    """A seed from the command line; argparse says so if it is none."""
+    if not (text.isdecimal() and int(text) < 2**32):
+        raise argparse.ArgumentTypeError(
+            f"{text[:20]!r} is no seed: give a whole number from 0 to 4294967295"
+        )
+    return int(text)

@@ -1,0 +1,143 @@
+"""Train one model on many processes, or on one that Ctrl-C stops with care.
+
+torchrun starts the many. Each has a copy of the weights and reads its own rows of the
+batch; gradients are averaged (DDP). A model that is too large for one device has its
+weights spread instead (FSDP2). Built in lesson 14; lesson 08 runs on one process,
+for which all but Ctrl-C does nothing.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import distributed, nn
+
+from course_lib import devices
+
+
+@contextmanager
+def stoppable() -> Iterator[threading.Event]:
+    """While this lasts Ctrl-C only raises a flag, so that no step is cut in two.
+
+    A second Ctrl-C stops at once.
+    """
+    asked = threading.Event()
+
+    def ask(number, frame):
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield asked  # only the main thread may listen for Ctrl-C
+        return
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@dataclass(frozen=True)
+class Team:
+    """Which of how many processes this is."""
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes and speaks."""
+        return self.rank == 0
+
+    def rows(self, batch: torch.Tensor) -> torch.Tensor:
+        """This process's share of a batch (B, T) → (B / count, T)."""
+        return batch[self.rank :: self.count]
+
+    def mean(self, values: torch.Tensor) -> torch.Tensor:
+        """The mean over all processes of each number; the same in all of them."""
+        if self.count > 1:
+            distributed.all_reduce(values)
+            values = values / self.count
+        return values
+
+    def any(self, flag: bool, at: torch.device) -> bool:
+        """Whether it is so in any process: a Ctrl-C must stop all at the same step."""
+        if self.count == 1:
+            return flag
+        told = torch.tensor([float(flag)], device=at)
+        distributed.all_reduce(told)
+        return bool(told.item())
+
+
+def join(at: torch.device) -> tuple[Team, torch.device]:
+    """Join the others that torchrun started; the team, and this process's own device.
+
+    Raises ValueError for a kind of device on which processes can't talk to each other.
+    """
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count == 1:
+        return Team(), at
+    if at.type not in devices.BACKEND:
+        raise ValueError(
+            f"{count} processes on {at.type} can't talk to each other: choose the device "
+            "cpu."
+        )
+    at = devices.nth(at, int(os.environ["LOCAL_RANK"]))
+    if not distributed.is_initialized():
+        distributed.init_process_group(devices.BACKEND[at.type])
+    return Team(distributed.get_rank(), count), at
+
+
+def leave() -> None:
+    """Say good-bye to the others, if there are any."""
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def shard(model: nn.Module) -> None:
+    """Spread a model's weights over all processes, block by block (FSDP2)."""
+    from torch.distributed.fsdp import fully_shard  # slow to import, seldom needed
+
+    for block in model.blocks:
+        fully_shard(block)
+    fully_shard(model)
+
+
+def averaging(model: nn.Module, team: Team) -> nn.Module:
+    """The model, with gradients averaged over the team as backward goes (DDP)."""
+    return nn.parallel.DistributedDataParallel(model) if team.count > 1 else model
+
+
+def apart(model: nn.Module, really: bool):
+    """While this lasts gradients are not averaged: for all but a batch's last part."""
+    is_ddp = isinstance(model, nn.parallel.DistributedDataParallel)
+    return model.no_sync() if really and is_ddp else nullcontext()
+
+
+def is_spread(values: torch.Tensor) -> bool:
+    """Whether a tensor lies in pieces on several processes."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return False
+    from torch.distributed.tensor import DTensor  # slow to import, seldom needed
+
+    return isinstance(values, DTensor)
+
+
+def whole(values: torch.Tensor) -> torch.Tensor:
+    """A tensor that was spread over the processes, in one piece; all must ask for it."""
+    return values.full_tensor() if is_spread(values) else values
+
+
+def spread_like(values: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """`whole` backwards: a copy on `other`'s device, spread as `other` is."""
+    values = values.to(other.device, copy=True)
+    if not is_spread(other):
+        return values
+    from torch.distributed.tensor import distribute_tensor
+
+    return distribute_tensor(values, other.device_mesh, other.placements)

@@ -1,0 +1,230 @@
+"""Pictures of vectors and of planes: words as points, regions, landscapes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from course_lib.figures.style import (
+    DPI,
+    EMPTY,
+    GROUND,
+    KEY,
+    MONO,
+    MUTED,
+    QUERY,
+    SANS,
+    SERIES,
+    SIGNED,
+    TEXT,
+    VALUE,
+    blank,
+    card,
+    drawable,
+    filled,
+    plain,
+    shared,
+    spread,
+    visible,
+)
+
+
+def _turned(points: np.ndarray, angle: float) -> np.ndarray:
+    """Points (N, 3) seen from one side, turned by `angle` degrees: (N, 2)."""
+    radians = np.deg2rad(angle)
+    across = points[:, 0] * np.cos(radians) + points[:, 2] * np.sin(radians)
+    depth = points[:, 2] * np.cos(radians) - points[:, 0] * np.sin(radians)
+    return np.stack([across, points[:, 1] + 0.25 * depth], axis=1)
+
+
+def word_map(
+    groups: dict[str, Sequence[str]],
+    points: np.ndarray,
+    title: str = "",
+    angle: float | None = None,
+) -> Axes:
+    """Words as points: near means alike. Groups have a colour and a shape of their own.
+
+    groups: name → words; points: a row (2 or 3 numbers) for each word, in that order.
+    With three numbers, `angle` (degrees) turns the cloud.
+    """
+    axis = blank(card(8.0, 5.0, title))
+    flat = points[:, :2] if angle is None else _turned(points, angle)
+    marks, start = "os^Dv", 0
+    words = [word for group in groups.values() for word in group]
+    for i, (name, group) in enumerate(groups.items()):
+        part = flat[start : start + len(group)]
+        look = {"color": SERIES[i % 5], "marker": marks[i % 5], "linestyle": ""}
+        axis.plot(part[:, 0], part[:, 1], markersize=6, label=name, **look)
+        start += len(group)
+    high, low = flat.max(0), flat.min(0)
+    gap = (high - low) * 0.12 + 1e-6
+    left = low[0] - gap[0]
+    share = np.array([min(0.03 + 0.0115 * len(word), 0.5) for word in words])
+    right = ((flat[:, 0] - share * left) / (1 - share)).max()  # room for every word
+    axis.set_xlim(left, max(right, high[0] + 0.4 * gap[0]))
+    axis.set_ylim(low[1] - gap[1], high[1] + 1.3 * gap[1])
+    for word, point, place in zip(words, flat, spread(flat, words, axis)):
+        style = {"color": TEXT, "fontsize": 9, "va": "center", "zorder": 4}
+        axis.text(*place, plain(drawable(word, SANS)), **style)
+        if abs(place[1] - point[1]) > 0.03 * (high - low)[1]:  # moved out of the way
+            line = {"color": MUTED, "linewidth": 0.6, "zorder": 1}
+            axis.plot([point[0], place[0]], [point[1], place[1]], **line)
+    if len(groups) > 1:
+        style = {"loc": "upper left", "fontsize": 8.5, "labelcolor": TEXT}
+        legend = axis.legend(ncols=len(groups), frameon=False, **style)
+        legend.set_bbox_to_anchor((-0.01, 1.03))
+    return axis
+
+
+def fan(vectors: np.ndarray, names: Sequence[str], title: str = "") -> Axes:
+    """Arrows from one point, for vectors (N, 2): what a small model keeps of features."""
+    axis = blank(card(8.0, 3.6, title))
+    most = max(1.0, float(np.abs(vectors).max()))
+    ring = np.linspace(0, 2 * np.pi, 200)
+    axis.plot(np.cos(ring), np.sin(ring), color=EMPTY, linewidth=1)
+    for i, ((x, y), name) in enumerate(zip(vectors, names)):
+        colour = SERIES[i % 5]
+        arrow = {"arrowstyle": "-|>", "color": colour, "linewidth": 2.4}
+        axis.annotate(
+            "", (x, y), (0, 0), arrowprops=arrow | {"shrinkA": 0, "shrinkB": 0}
+        )
+        length = np.hypot(x, y)
+        if length > 0.15:
+            style = {"color": colour, "fontsize": 10, "ha": "center", "va": "center"}
+            out = 1 + 0.17 / length
+            axis.text(x * out, y * out, plain(name), **style)
+    axis.set_xlim(-2.6 * most, 2.6 * most)
+    axis.set_ylim(-1.3 * most, 1.3 * most)
+    axis.set_aspect("equal")
+    return axis
+
+
+def regions(
+    points: np.ndarray,
+    labels: np.ndarray,
+    scores: np.ndarray,
+    limits: tuple[float, float, float, float],
+    title: str = "",
+) -> Axes:
+    """Points (N, 2) of two kinds, and what a model says of every place on the map.
+
+    labels (N) and scores (rows, columns): above 0 is one kind, below the other. limits:
+    left, right, bottom and top of the map that scores cover.
+    """
+    axis = blank(card(8.0, 4.2, title))
+    grid = [
+        np.linspace(*limits[2 * i : 2 * i + 2], scores.shape[1 - i]) for i in (0, 1)
+    ]
+    sure = np.tanh(3 * scores / (float(np.abs(scores).max()) or 1.0))
+    # Few bands, for a smooth shade would make a large file.
+    bands = {"levels": np.linspace(-1, 1, 9), "cmap": SIGNED, "vmin": -3, "vmax": 3}
+    axis.contourf(*grid, sure, antialiased=False, **bands)
+    if scores.min() < 0 < scores.max():
+        axis.contour(*grid, scores, levels=[0], colors=[TEXT], linewidths=1.4)
+    for kind, colour, mark in ((labels > 0, KEY, "o"), (labels <= 0, VALUE, "^")):
+        style = {"color": colour, "marker": mark, "s": 34, "linewidths": 0.6}
+        axis.scatter(*points[kind].T, edgecolors=GROUND, **style)
+    axis.set_xlim(limits[:2])
+    axis.set_ylim(limits[2:])
+    return axis
+
+
+def landscape(
+    x: np.ndarray,
+    y: np.ndarray,
+    height: np.ndarray,
+    path: np.ndarray,
+    names: tuple[str, str],
+    title: str = "",
+) -> Axes:
+    """A loss over two weights as a map, darker is lower, and steps (N, 2) upon it.
+
+    height (len(y), len(x)); names of what goes across and up. Steps that leave the map
+    are cut off at its edge.
+    """
+    axis = card(8.0, 4.2, title, left=0.75, bottom=0.55)
+    low, high = float(height.min()), float(height.max())
+    levels = low + (high - low) * np.linspace(0, 1, 10) ** 2
+    fills = [filled(share) for share in np.linspace(0, 1, 9)]
+    axis.contourf(x, y, height, levels=levels, colors=fills, antialiased=False)
+    inside = np.clip(path, -1e6, 1e6)
+    look = {"color": QUERY, "linewidth": 1.4, "marker": "o", "markersize": 4}
+    axis.plot(inside[:, 0], inside[:, 1], **look)
+    axis.plot(*inside[0], "o", color=TEXT, markersize=8)
+    style = {"xytext": (8, 8), "textcoords": "offset points", "color": TEXT}
+    axis.annotate("start", inside[0], fontsize=9.5, **style)
+    axis.set_xlim(x[0], x[-1])
+    axis.set_ylim(y[0], y[-1])
+    axis.set_xlabel(names[0])
+    axis.set_ylabel(names[1])
+    axis.locator_params(axis="y", prune="lower")  # its label would touch the other's
+    return axis
+
+
+def shift(
+    before: np.ndarray,
+    after: np.ndarray,
+    named: dict[int, str],
+    title: str = "",
+) -> Axes:
+    """How each of many probabilities changes: a dot above the line has grown.
+
+    before and after (V). named: places to write a name at; the first is the bright one.
+    """
+    axis = card(8.0, 4.2, title, left=0.9, bottom=0.6)
+    before, after = np.maximum(before, 1e-30), np.maximum(after, 1e-30)
+    times = after / before
+    grown = times > 1
+    for part, colour in ((grown, KEY), (~grown, VALUE)):
+        look = {"color": colour, "marker": ".", "linestyle": "", "markersize": 2}
+        axis.plot(before[part], times[part], **look)
+    axis.axhline(1, color=TEXT, linewidth=1, linestyle=(0, (2, 3)))
+    for i, place in enumerate(named):
+        spot = (before[place], times[place])
+        colour = TEXT if i else QUERY
+        axis.plot(*spot, "o" if i else "D", color=colour, markersize=4 if i else 7)
+    axis.set_xscale("log")
+    axis.set_yscale("log")
+    low, high = min(times.min(), 0.95), max(times.max(), 1.05)
+    axis.set_ylim(low * (low / high) ** 0.08, high * (high / low) ** 0.12)
+    low, high = axis.get_ylim()
+    fine, coarse = (0.8, 0.9, 1.1, 1.25), (0.2, 0.5, 2, 5)
+    powers = [10.0**n for n in range(-30, 31)]
+    marks = [
+        *powers,
+        *(coarse if high / low < 1e3 else ()),
+        *(fine if high / low < 4 else ()),
+    ]
+    ticks = [mark for mark in marks if low < mark < high]
+    axis.set_yticks(ticks, [f"× {tick:g}" for tick in ticks])
+    axis.minorticks_off()
+    axis.set_xlabel("probability before the step")
+    axis.set_ylabel("after the step")
+    spots = [(before[place], times[place]) for place in named]
+    words = ["space" if name == " " else visible(name) for name in named.values()]
+    _name_spots(axis, spots, words)
+    return axis
+
+
+def _name_spots(axis: Axes, spots: list[tuple], names: list[str]) -> None:
+    """Write each name beside its spot, where no other is if it can; the first is bright.
+
+    A spot above 1 has its name above it rather than below.
+    """
+    points = 72 / DPI  # of a pixel
+    right = axis.bbox.x1 * points + 12
+    where = [tuple(xy) for xy in axis.transData.transform(spots) * points]
+    taken = [(x - 3, y - 3, x + 3, y + 3) for x, y in where]
+    for i, ((x, y), name) in enumerate(zip(where, names, strict=True)):
+        wide = 5.8 * len(name)
+        lifts = (4, -12) if spots[i][1] > 1 else (-12, 4)
+        sides = [(aside, lift) for aside in (7, -7 - wide) for lift in lifts]
+        corners = [(x + aside, y + lift - 2) for aside, lift in sides]
+        boxes = np.array([(a, b, a + wide, b + 10) for a, b in corners])
+        outside = boxes[:, 2] >= right
+        best = int((shared(boxes, np.array(taken)) + 1e6 * outside).argmin())
+        taken.append(boxes[best])
+        style = {"xytext": sides[best], "textcoords": "offset points", "fontsize": 9.5}
+        colour = TEXT if i else QUERY
+        axis.annotate(plain(name), spots[i], color=colour, family=MONO, **style)

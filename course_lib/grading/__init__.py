@@ -1,0 +1,1 @@
+"""Grade what students hand in: released, run in a sandbox, given points, reported."""

@@ -1,0 +1,1 @@
+"""What keeps the notebooks in order and shows them; lessons import none of it."""

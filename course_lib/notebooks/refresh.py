@@ -1,0 +1,116 @@
+"""Refresh the notebooks: derive, run, normalise, write.
+
+`python -m course_lib refresh` does it all, one lesson after the other.
+"""
+
+import base64
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+from tqdm import tqdm
+
+from course_lib.errors import Problem
+from course_lib.files import ROOT
+from course_lib.notebooks import cells
+from course_lib.notebooks.saved import LIVE
+
+FIGURE = ROOT / "assets" / "next_token.png"  # the README's picture
+SECONDS = 300  # longest that one cell may run
+
+
+def run(notebook: NotebookNode) -> NotebookNode:
+    """Run every cell in a fresh kernel in an empty folder; raises where a cell does.
+
+    At a CPU's scale, whatever the machine: that is what the saved outputs show.
+    """
+    from nbclient import NotebookClient
+
+    scaled = {"COURSE_SCALE": "cpu", **os.environ}
+    with tempfile.TemporaryDirectory() as empty:
+        where = {"metadata": {"path": empty}}
+        client = NotebookClient(notebook, timeout=SECONDS, resources=where)
+        client.execute(env=scaled)
+    return notebook
+
+
+def normalise(notebook: NotebookNode) -> NotebookNode:
+    """Drop all that differs from run to run or only lives in one kernel.
+
+    Keeps outputs; a widget's live view goes, and the picture beside it stays.
+    """
+    notebook.metadata = {
+        "kernelspec": {
+            "display_name": "Python 3 (ipykernel)",
+            "language": "python",
+            "name": "python3",
+        },
+        "language_info": {"name": "python"},
+    }
+    for one in notebook.cells:
+        one.metadata = {"tags": cells.tags(one)} if cells.tags(one) else {}
+        if one.cell_type == "code":
+            one.outputs = joined(one.outputs)
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    return notebook
+
+
+def joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """Outputs without live views, and pieces of one stream in one piece."""
+    kept = []
+    for output in outputs:
+        output.get("data", {}).pop(LIVE, None)
+        same = kept and output.output_type == kept[-1].output_type == "stream"
+        if same and output.name == kept[-1].name:
+            kept[-1].text += output.text
+        else:
+            kept.append(output)
+    return kept
+
+
+def write(notebook: NotebookNode, path: Path) -> None:
+    """Write a notebook beside its place, then rename it."""
+    nbformat.validate(notebook)
+    part = path.with_suffix(".ipynb.part")
+    nbformat.write(notebook, part)
+    part.replace(path)
+
+
+def refresh(numbers: list[str]) -> None:
+    """Derive, run, normalise and write lessons.
+
+    Raises Problem, before anything is run, where answers are typed into one of them.
+    """
+    for path in cells.paths(numbers):
+        if answers := cells.typed(cells.read(path)):
+            raise Problem(
+                f"{path.name} has answers typed into it ({', '.join(answers)}), which "
+                "would be lost: copy the file to a folder of your own first, then put "
+                f"the course's back with: git checkout notebooks/{path.name}"
+            )
+    for path in (bar := tqdm(cells.paths(numbers), unit="lesson")):
+        bar.set_description(path.name)
+        notebook = cells.derive(cells.read(path), path.name[:2])
+        for one in notebook.cells:
+            if one.cell_type == "code":
+                one.outputs, one.execution_count = [], None
+        write(normalise(run(notebook)), path)
+    FIGURE.write_bytes(readme_figure())
+
+
+def readme_figure() -> bytes:
+    """The README's picture: the one that lesson 00's first prediction draws."""
+    for one in cells.read(cells.paths(["00"])[0]).cells:
+        if one.id == "predict-next":
+            return base64.b64decode(one.outputs[0].data["image/png"])
+    raise KeyError("Lesson 00 has no cell 'predict-next'.")
+
+
+if __name__ == "__main__":
+    try:
+        refresh(sys.argv[1:])
+    except Problem as problem:
+        sys.exit(f"course_lib: {problem}")

@@ -1,0 +1,209 @@
+"""The environment and the command line, with nothing installed but Python."""
+
+import os
+import signal
+import subprocess
+import sys
+import venv
+
+import pytest
+
+from course_lib import __main__ as command_line
+from course_lib.cli import doctor, environment, lab
+from course_lib.errors import Problem
+from course_lib.files import ROOT, colab
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory):
+    """A Python with nothing installed, not even pip."""
+    folder = tmp_path_factory.mktemp("bare")
+    venv.create(folder, with_pip=False)
+    return environment.python_of(folder)
+
+
+def run(*words, cwd=ROOT):
+    return subprocess.run(
+        [str(word) for word in words], cwd=cwd, capture_output=True, text=True
+    )
+
+
+@pytest.mark.parametrize("command", ["", "lab", "test", "doctor", "refresh", "bench"])
+def test_help_needs_nothing_installed(bare, command):
+    words = [command, "--help"] if command else ["--help"]
+    done = run(bare, "-m", "course_lib", *words)
+    assert done.returncode == 0 and "usage:" in done.stdout
+
+
+def test_doctor_on_a_bare_python_names_the_remedy(bare, tmp_path):
+    done = run(bare, "-m", "course_lib.cli.doctor")
+    assert done.returncode == 1
+    assert "not installed: torch" in done.stdout
+    assert "python -m course_lib lab" in done.stdout
+
+
+def test_unknown_lesson_is_one_sentence(bare):
+    done = run(bare, "-m", "course_lib", "test", "99")
+    assert done.returncode != 0
+    assert "There is no lesson '99'" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_lesson_numbers_may_drop_the_nought():
+    assert lab.lesson_number("1") == lab.lesson_number("01") == "01"
+
+
+def test_an_old_python_is_told_what_to_do():
+    with pytest.raises(Problem, match=r"Python 3\.9; the course needs 3\.11"):
+        environment.check_python((3, 9))
+    assert environment.check_python((3, 11)) == ""
+    assert "newer than the tested" in environment.check_python((3, 15))
+
+
+def test_a_second_start_installs_nothing(monkeypatch, tmp_path):
+    ran = []
+    monkeypatch.setattr(environment, "run", lambda words, why: ran.append(why))
+    monkeypatch.setattr(
+        environment, "install_torch", lambda python: ran.append("torch")
+    )
+    folder = tmp_path / ".venv"
+    folder.mkdir()
+    environment.make("lab", folder)
+    assert ran == [
+        "Making .venv",
+        "torch",
+        "Installing the packages",
+        "Linking course_lib",
+    ]
+    ok = subprocess.CompletedProcess([], 0)
+    monkeypatch.setattr(environment.subprocess, "run", lambda *a, **k: ok)
+    environment.make("lab", folder)
+    assert len(ran) == 4
+    environment.make("test", folder)  # what tests need is more
+    assert len(ran) == 8
+
+
+def test_changed_requirements_install_again(tmp_path):
+    for name in [*environment.NEEDED["test"], "pyproject.toml"]:
+        copy = tmp_path / name
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_bytes((ROOT / name).read_bytes())
+    before = environment.fingerprint("lab", tmp_path)
+    assert before == environment.fingerprint("lab", ROOT)
+    with open(tmp_path / "requirements.txt", "a") as file:
+        file.write("# changed\n")
+    assert environment.fingerprint("lab", tmp_path) != before
+
+
+def test_a_failed_install_leaves_no_stamp(monkeypatch, tmp_path):
+    def fail(words, why):
+        raise Problem(why)
+
+    monkeypatch.setattr(environment, "run", fail)
+    with pytest.raises(Problem):
+        environment.make("lab", tmp_path)
+    assert not environment.is_ready("lab", tmp_path)
+
+
+def test_lab_opens_the_lesson_and_not_a_copy_of_it(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    for name in ("00_next_token-Copy1.ipynb", "00_next_token.ipynb"):
+        (tmp_path / "notebooks" / name).touch()
+    opened = []
+    monkeypatch.setattr(lab, "ROOT", tmp_path)
+    monkeypatch.setattr(lab, "attended", lambda words: opened.append(words))
+    done = subprocess.CompletedProcess([], 0)
+    monkeypatch.setattr(lab.subprocess, "run", lambda words: done)
+    command_line.main(["lab", "--no-install", "--no-browser"])
+    assert opened[0][3].name == "00_next_token.ipynb"
+
+
+@pytest.mark.parametrize(
+    "words, wanted",
+    [
+        (["--processes", "3"], ["-n3", "--dist=loadfile", "--no-loadscope-reorder"]),
+        (["--processes", "1"], []),
+        (["05", "--processes", "3"], []),  # one lesson is one file
+    ],
+)
+def test_whole_files_are_run_side_by_side(monkeypatch, words, wanted):
+    ran = []
+    monkeypatch.setattr(lab, "attended", lambda words, env: ran.append(words))
+    monkeypatch.setattr(lab.subprocess, "run", lambda words, check: None)
+    command_line.main(["test", "--no-install", *words])
+    told = [w for w in ran[0] if w.startswith(("-n", "--dist", "--no-")) and w != "-n"]
+    assert [w for w in told if "nbval" not in w] == wanted
+
+
+def test_every_requirement_is_pinned_with_a_reason():
+    for name in environment.NEEDED["test"]:
+        for line in (ROOT / name).read_text().splitlines():
+            if not line.startswith("#"):
+                package, _, reason = line.partition("#")
+                assert "==" in package and len(reason.strip()) > 8, line
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_colab_keeps_its_own_packages_and_says_what_could_not_be_had(monkeypatch, code):
+    ran = []
+
+    def pip(words, **more):
+        ran.append(words)
+        return subprocess.CompletedProcess(words, code)
+
+    monkeypatch.setattr(environment.subprocess, "run", pip)
+    monkeypatch.setattr(colab, "missing", lambda: ["torch", "numpy", "gguf"])
+    if code:
+        with pytest.raises(
+            Problem, match=r"install gguf\. Run this cell again"
+        ) as caught:
+            colab.install_on_colab()
+        assert caught.value._render_traceback_() == [f"Problem: {caught.value}"]
+    else:
+        assert colab.install_on_colab() == ["gguf"]
+    assert "--no-deps" in ran[0] and not set(ran[0]) & colab.LEFT_TO_COLAB
+
+
+def test_doctor_warns_of_other_versions(monkeypatch, capsys):
+    monkeypatch.setattr(doctor, "tested_set", lambda: {"numpy": "0.0.1"})
+    assert doctor.packages()
+    assert "tested: 0.0.1" in capsys.readouterr().out
+
+
+def test_doctor_deletes_a_damaged_file_and_says_so(tmp_path, capsys):
+    path = tmp_path / "file"
+    path.write_bytes(b"damaged")
+    assert not doctor._verified(path, "0" * 64, "a file", doctor.BAD)
+    assert not path.exists() and "doctor --fetch" in capsys.readouterr().out
+
+
+def test_doctor_warns_when_the_device_computes_wrong(monkeypatch, capsys):
+    from course_lib import devices
+
+    monkeypatch.setattr(devices, "self_test", lambda chosen: 0.5)
+    doctor.computes()
+    assert "COURSE_DEVICE=cpu" in capsys.readouterr().out
+
+
+def test_doctor_passes_here():
+    done = run(sys.executable, "-m", "course_lib.cli.doctor")
+    assert done.returncode == 0, done.stdout
+    assert "Lessons can run." in done.stdout and "SHA-256" in done.stdout
+
+
+def test_a_console_without_the_marks_does_not_fail(bare):
+    words = [bare, "-m", "course_lib.cli.doctor"]
+    odd = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, env=odd)
+    assert done.returncode == 1 and b"not installed" in done.stdout
+
+
+def test_a_program_that_answers_ctrl_c_is_waited_for(tmp_path):
+    """JupyterLab asks "Shut down?" on the first Ctrl-C; it must live to hear the answer."""
+    child = "import signal, time; signal.signal(2, lambda *a: None); print('up', flush=True); "
+    child += "time.sleep(1.5); print('answered', flush=True)"
+    code = f"import sys; from course_lib.cli.environment import attended; attended([sys.executable, '-c', {child!r}])"
+    group = {"start_new_session": True, "stdout": subprocess.PIPE, "text": True}
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, **group)
+    assert parent.stdout.readline() == "up\n"
+    os.killpg(parent.pid, signal.SIGINT)
+    assert parent.stdout.read() == "answered\n" and parent.wait() == 0

@@ -1,0 +1,357 @@
+"""Every exercise: not started, passed, and each likely mistake rejected by name."""
+
+import contextlib
+import inspect
+import threading
+import time
+
+import pytest
+import torch
+
+from course_lib import classroom, sizing
+from course_lib.exercises import registry, run, stubs
+from course_lib.exercises.kinds import Check, Exercise, Mistake
+from course_lib.notebooks import cells
+
+ALL = [e for path in cells.paths() for e in registry.exercises(path.name[:2])]
+WRONG = [(e, w) for e in ALL for w in e.wrong]
+SEEDS = range(5)
+
+
+def name(value):
+    return value.id if isinstance(value, Exercise) else value.name.replace(" ", "-")
+
+
+@pytest.mark.parametrize("exercise", ALL, ids=name)
+def test_stub_is_not_started_and_the_lesson_goes_on(exercise, capsys):
+    space = dict(vars(inspect.getmodule(exercise.reference)))
+    exec(stubs.stub(exercise), space)
+    given = classroom.check(exercise.id, space[exercise.name])
+    assert given is exercise.reference
+    assert "not started" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("exercise", ALL, ids=name)
+def test_reference_passes_in_under_a_second(exercise, seed):
+    start = time.process_time()
+    assert classroom.verdict(exercise, exercise.reference, seed)[1] is None
+    assert time.process_time() - start < 2  # a second on a machine that is not busy
+
+
+@pytest.mark.parametrize("exercise", ALL, ids=name)
+def test_typed_answer_passes_and_is_what_the_lesson_goes_on_with(exercise, capsys):
+    space = dict(vars(inspect.getmodule(exercise.reference)))
+    exec(stubs.source(exercise), space)
+    typed = space[exercise.name]
+    assert typed is not exercise.reference
+    assert classroom.check(exercise.id, typed) is typed
+    assert "passed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("exercise", "wrong"), WRONG, ids=name)
+def test_wrong_answer_is_rejected_with_its_words(exercise, wrong, seed, capsys):
+    message = classroom.verdict(exercise, wrong.answer, seed)[1]
+    assert message is not None and wrong.words in message
+    assert classroom.check(exercise.id, wrong.answer, seed) is exercise.reference
+    assert "not yet" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("exercise", ALL, ids=name)
+def test_every_check_rejects_something(exercise):
+    for check in exercise.checks:
+        rejected = [
+            wrong
+            for wrong in exercise.wrong
+            if run.run_check(check, wrong.answer, generator()) is not None
+        ]
+        assert rejected, check.name
+
+
+@pytest.mark.parametrize("exercise", ALL, ids=name)
+def test_every_exercise_is_whole(exercise):
+    assert len(exercise.wrong) >= 3 and exercise.minutes > 0
+    for check in exercise.checks:
+        assert check.points > 0 and check.hint and check.proves and check.name
+
+
+def generator():
+    return torch.Generator().manual_seed(1)
+
+
+# Answers in unusual but right forms -----------------------------------------------
+
+
+def sample_by_loop(probabilities, generator):
+    point, total = float(torch.rand(1, generator=generator)), 0.0
+    for i in range(len(probabilities)):
+        total += float(probabilities[i])
+        if point < total:
+            return i
+    return max(i for i in range(len(probabilities)) if probabilities[i] > 0)
+
+
+def sample_by_torch(p, g):
+    return torch.multinomial(p, 1, generator=g).item()
+
+
+def merge_in_place(parts, pair):
+    i = 0
+    while i < len(parts) - 1:
+        if parts[i] == pair[0] and parts[i + 1] == pair[1]:
+            parts[i] += parts.pop(i + 1)
+        i += 1
+    return parts
+
+
+def log_probability_by_matrix(m, tokens):
+    t = torch.tensor(tokens)
+    return m(t[None])[0].log_softmax(-1)[:-1].gather(1, t[1:, None]).sum().item()
+
+
+class Distinct:
+    """A right answer that is no plain function."""
+
+    def __call__(self, ids, n=3):
+        runs = list(zip(*(ids[i:] for i in range(n))))
+        return len({*runs}) / len(runs) if runs else 1.0
+
+
+@pytest.mark.parametrize(
+    ("id", "answer"),
+    [
+        ("00.sample", sample_by_loop),
+        ("00.sample", sample_by_torch),
+        ("00.log_probability", log_probability_by_matrix),
+        ("00.distinct", Distinct()),
+        ("00.distinct", lambda ids, n=3: Distinct()(ids, n)),
+        ("01.merge", merge_in_place),
+        (
+            "01.decode",
+            lambda i, t: b"".join(map(t.get, i)).decode("utf8", "replace"),
+        ),
+        ("01.tokens_per_character", lambda e, t: float(sum(1 for _ in e(t))) / len(t)),
+    ],
+)
+def test_any_right_form_passes(id, answer):
+    for seed in SEEDS:
+        assert classroom.verdict(classroom.find(id), answer, seed)[1] is None
+
+
+# Answers that try to break the checks ----------------------------------------------
+
+
+def total(config, tied=True):
+    return sizing.total(config, tied)
+
+
+borrowed = sizing.total
+
+
+def by_another_name(config, tied=True):
+    return borrowed(config, tied)
+
+
+@pytest.mark.parametrize("answer", [total, by_another_name])
+def test_calling_the_courses_own_answer_does_not_pass(answer, capsys):
+    assert classroom.check("06.total", answer) is sizing.total
+    assert "Write it yourself" in capsys.readouterr().out
+
+
+def test_a_right_answer_may_have_any_name_and_call_itself(monkeypatch):
+    def merge(parts, pair):
+        if len(parts) < 2:
+            return list(parts)
+        if (parts[0], parts[1]) == tuple(pair):
+            return [parts[0] + parts[1], *merge(parts[2:], pair)]
+        return [parts[0], *merge(parts[1:], pair)]
+
+    monkeypatch.setitem(globals(), "merge", merge)
+    assert classroom.verdict(classroom.find("01.merge"), merge)[1] is None
+
+
+class Agrees:
+    """Claims to equal everything."""
+
+    def __eq__(self, other):
+        return True
+
+    def __hash__(self):
+        return 0
+
+    def __abs__(self):
+        return 0.0
+
+    def __sub__(self, other):
+        return 0.0
+
+
+class SlyInt(int):
+    def __eq__(self, other):
+        return True
+
+    __hash__ = int.__hash__
+
+
+def endless(*words):
+    while True:
+        pass
+
+
+class Mute(Exception):
+    def __str__(self):
+        raise RuntimeError("no words")
+
+
+def mute(*words):
+    raise Mute
+
+
+def leaves(*words):
+    raise SystemExit(0)
+
+
+@pytest.mark.parametrize("exercise", ALL, ids=name)
+@pytest.mark.parametrize(
+    "forged", [Agrees(), SlyInt(0), float("nan"), None, [Agrees()]]
+)
+def test_forged_values_do_not_pass(exercise, forged):
+    assert classroom.verdict(exercise, lambda *a, **k: forged)[1] is not None
+
+
+@pytest.mark.parametrize(
+    "answer", [leaves, mute, lambda: 1, lambda *a: 1 / 0, 7, None, "x"]
+)
+def test_check_never_raises(answer, capsys):
+    reference = classroom.find("00.sample").reference
+    assert classroom.check("00.sample", answer) is reference
+    assert "not yet" in capsys.readouterr().out
+
+
+def stubborn(*words):
+    while True:
+        with contextlib.suppress(Exception):
+            sum(range(1000))
+
+
+@pytest.mark.parametrize("answer", [endless, stubborn])
+def test_endless_loop_is_stopped_once(answer, monkeypatch, capsys):
+    monkeypatch.setattr(classroom, "SECONDS", 0.2)
+    start = time.monotonic()
+    classroom.check("00.pirate_script", answer)
+    assert "A loop that never ends?" in capsys.readouterr().out
+    assert time.monotonic() - start < 2
+
+
+def test_endless_loop_is_stopped_in_another_thread(monkeypatch):
+    monkeypatch.setattr(classroom, "SECONDS", 0.2)
+    said = []
+    exercise = classroom.find("00.pirate_script")
+    worker = threading.Thread(
+        target=lambda: said.append(classroom.verdict(exercise, endless)[1])
+    )
+    worker.start()
+    worker.join(10)
+    assert said and "never ends" in said[0]
+
+
+def chatty(question):
+    print("debugging" * 100)
+    return "x"
+
+
+def test_what_an_answer_prints_is_dropped(capsys):
+    classroom.check("00.pirate_script", chatty)
+    assert "debugging" not in capsys.readouterr().out
+
+
+def test_the_line_of_an_error_is_named(capsys):
+    def broken(ids, n=3):
+        first = ids[0]
+        return first / 0
+
+    classroom.check("00.distinct", broken)
+    said = capsys.readouterr().out
+    assert "ZeroDivisionError" in said or "divides by zero" in said
+    assert "line 3" in said
+
+
+def test_checking_twice_does_not_pass_the_courses_own(capsys):
+    own = classroom.check("00.sample", classroom.find("00.sample").reference)
+    assert own is classroom.find("00.sample").reference
+    assert "course's own" in capsys.readouterr().out
+
+
+def test_classes_are_started_when_a_method_is(monkeypatch):
+    class Stub:
+        def add(self, a):
+            """Add."""
+            ...
+
+    class Typed:
+        def add(self, a):
+            """Add."""
+            return a + 1
+
+    assert stubs.code_of(Stub) != stubs.code_of(Typed)
+
+
+def test_a_value_can_be_an_exercise(monkeypatch, capsys):
+    def is_four(value, generator):
+        classroom.want_equal(value, 4, "answer")
+
+    check = Check("four", 1, "is four", "two and two", is_four)
+    exercise = Exercise("00.answer", "a", 1, "r", 4, (check,), ())
+    monkeypatch.setattr(classroom, "find", lambda id: exercise)
+    assert stubs.stub(exercise) == "answer = ..."
+    assert stubs.source(exercise) == "answer = 4"
+    assert (
+        classroom.check("00.answer", ...) == 4 and classroom.check("00.answer", 5) == 4
+    )
+    classroom.check("00.answer", 4)
+    said = capsys.readouterr().out
+    assert "not started" in said and "answer is 5; it should be 4" in said
+    assert "passed" in said
+
+
+def test_unknown_exercise_names_those_there_are():
+    with pytest.raises(KeyError, match=r"00\.sample"):
+        classroom.find("00.nothing")
+
+
+def test_hint_and_solution_print(capsys):
+    classroom.hint("00.sample")
+    classroom.solution("00.sample")
+    said = capsys.readouterr().out
+    assert "cumsum" in said and "def sample" in said
+
+
+@pytest.mark.parametrize(
+    ("guess", "measured", "words"),
+    [
+        (..., 0.18, "made no guess"),
+        (0.5, 0.18, "too high"),
+        (0.01, 0.18, "too low"),
+        (0.2, 0.18, "is close"),
+        ("sky", "Sky", "right"),
+        ("sea", "sky", "not this time"),
+        (None, 3, "made no guess"),
+        (float("nan"), 0.5, "not a number"),
+        (10**400, 3.5, "too high"),
+        (-2, -1.9, "is close"),
+    ],
+)
+def test_predictions_are_held_against_the_truth(guess, measured, words, capsys):
+    classroom.predict(guess, measured)
+    assert words in capsys.readouterr().out
+
+
+def test_helpers_reject():
+    for value, wanted in (([1, 2], [1, 3]), ([1], [1, 2]), ((1,), [1]), (True, 1)):
+        with pytest.raises(Mistake):
+            classroom.want_equal(value, wanted, "it")
+    with pytest.raises(Mistake):
+        classroom.want_close(float("nan"), 1.0, "it")
+    with pytest.raises(Mistake):
+        classroom.want_close(torch.tensor(1.0), 1.0, "it")

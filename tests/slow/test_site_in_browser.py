@@ -1,0 +1,210 @@
+"""The site in a real browser, with no network: it fits, reads well, and asks nobody."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from test_browser import (
+    CHROMIUMS,
+    FAINT,
+    QUIET,
+    expect,
+    local,
+    missing,
+    sync_playwright,
+)
+
+from course_lib.files import ROOT
+from course_lib.notebooks import site
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+LESSONS = [path.stem for path in NOTEBOOKS]
+PAGES = ["index", *LESSONS]
+WIDTHS = (1280, 400)
+
+every_page = pytest.mark.parametrize("name", PAGES)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    """The whole site, built once, in a folder whose parent is not there yet."""
+    out = tmp_path_factory.mktemp("site") / "new" / "out"
+    site.build(out, bar=False)
+    return out
+
+
+class Visit:
+    """A browser's page under watch: what it asks for, and what goes wrong."""
+
+    def __init__(self, page, folder: Path):
+        self.page, self.folder, self.requests, self.errors = page, folder, [], []
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("requestfailed", self.note_failure)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", lambda message: self.errors.append(message.text))
+
+    def note_failure(self, request) -> None:
+        """Remember a request that failed, if not for a page that was left meanwhile."""
+        if request.failure != "net::ERR_ABORTED":
+            self.errors.append(f"{request.failure}: {request.url}")
+
+    def open(self, name: str, width: int = 1280, scheme: str = "light") -> None:
+        self.page.set_viewport_size({"width": width, "height": 900})
+        self.page.emulate_media(color_scheme=scheme, media="screen")
+        self.page.goto((self.folder / f"{name}.html").as_uri())
+
+    @property
+    def outside(self) -> list[str]:
+        """The requests that wanted to leave the site's folder."""
+        home = self.folder.as_uri()
+        return [
+            one for one in self.requests if not (one.startswith(home) or local(one))
+        ]
+
+
+@pytest.fixture(scope="module")
+def visit(built) -> Iterator[Visit]:
+    """A Chromium that looks at the site from the disk and reaches nothing else."""
+    if sync_playwright is None:
+        missing("playwright", "Run: pip install -r tests/requirements.txt")
+    program = next(filter(None, map(shutil.which, CHROMIUMS)), None)
+    if program is None:
+        missing("Chromium", "Install it, for instance: sudo apt install chromium")
+    with sync_playwright() as play:
+        nowhere = {"server": "http://127.0.0.1:9", "bypass": "127.0.0.1"}
+        look = {"executable_path": program, "args": QUIET, "proxy": nowhere}
+        browser = play.chromium.launch(**look)
+        yield Visit(browser.new_page(), built)
+        browser.close()
+
+
+# What can be scrolled sideways, and may not be: code and wide tables may.
+SCROLLED = ".highlight, main > pre, .table"
+WIDE = """may => [document.documentElement, ...document.querySelectorAll("main *")]
+    .filter(e => e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0)
+    .filter(e => e === document.documentElement || !e.closest(may))
+    .filter(e => getComputedStyle(e).display !== "inline")
+    .map(e => `${e.tagName}.${e.className}: ${e.scrollWidth} > ${e.clientWidth}`)"""
+# Code of at most 88 characters a line that is cut short.
+CUT = """() => [...document.querySelectorAll(".highlight, pre")]
+    .filter(e => Math.max(...e.innerText.split("\\n").map(line => line.length)) <= 88)
+    .filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.innerText)"""
+UNFOLD = "() => document.querySelectorAll('details').forEach(e => e.open = true)"
+BROKEN = """async () => {
+    const images = [...document.images];
+    images.forEach(image => image.loading = "eager");
+    await Promise.all(images.map(image => image.decode().catch(() => null)));
+    return images.filter(image => !image.naturalWidth).map(image => image.src);
+}"""
+IN_VIEW = """e => {
+    const y = e.getBoundingClientRect().y;
+    return y > 0 && y < innerHeight;
+}"""
+FOCUS = """() => {
+    const style = getComputedStyle(document.activeElement);
+    return style.outlineStyle !== "none" ? parseFloat(style.outlineWidth) : 0;
+}"""
+
+
+@every_page
+def test_page_fits_and_can_be_read(visit, name):
+    """Wide and narrow, light and dark, with everything unfolded."""
+    for scheme in ("light", "dark"):
+        for width in WIDTHS:
+            visit.open(name, width, scheme)
+            visit.page.evaluate(UNFOLD)
+            assert visit.page.evaluate(WIDE, SCROLLED) == []
+        assert visit.page.locator("body").evaluate(FAINT) == []
+    visit.open(name)
+    visit.page.evaluate(UNFOLD)
+    assert visit.page.evaluate(CUT) == []  # a laptop shows it all
+    assert visit.page.evaluate(BROKEN) == []
+
+
+def test_light_and_dark_differ(visit):
+    grounds = set()
+    for scheme in ("light", "dark"):
+        visit.open("index", scheme=scheme)
+        body = visit.page.locator("body")
+        grounds.add(body.evaluate("e => getComputedStyle(e).backgroundColor"))
+    assert len(grounds) == 2
+
+
+def test_by_keyboard(visit):
+    """The skip link comes first and leads to the text; a hint unfolds, and says it."""
+    visit.open("07_backprop")
+    page = visit.page
+    page.keyboard.press("Tab")
+    skip = page.locator(".skip")
+    expect(skip).to_be_focused()
+    expect(skip).to_be_in_viewport()
+    assert page.evaluate(FOCUS) >= 2
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.locator("#title a")).to_be_focused()  # Open in Colab
+    assert page.evaluate(FOCUS) >= 2
+
+    answer = page.locator("#help-times details").nth(1)
+    code = answer.locator(".highlight .k").first
+    expect(code).to_be_hidden()
+    answer.locator("summary").focus()
+    page.keyboard.press("Enter")
+    expect(code).to_be_visible()
+    assert page.evaluate(FOCUS) >= 2
+    page.keyboard.press("Enter")
+    expect(code).to_be_hidden()
+
+
+def test_code_in_answers_and_cells_is_coloured(visit):
+    visit.open("07_backprop")
+    visit.page.evaluate(UNFOLD)
+    for place in ("#help-times .highlight", "#slope .highlight"):
+        words = visit.page.locator(f"{place} span").all()
+        colours = {w.evaluate("e => getComputedStyle(e).color") for w in words}
+        assert len(colours) >= 3
+
+
+def test_links_inside_a_lesson_and_from_one_to_the_next(visit):
+    visit.open("07_backprop")
+    page = visit.page
+    page.get_by_role("link", name="4. Downhill").click()
+    expect(page.get_by_role("heading", name="4. Downhill")).to_be_in_viewport()
+    visit.open("index")
+    page.get_by_role("link", name="What does a language model do?").click()
+    for name in LESSONS[1:]:
+        page.locator(".around [rel=next]").click()
+        expect(page).to_have_url(re.compile(f"/{name}.html$"))
+    expect(page.locator(".around [rel=next]")).to_have_count(0)
+
+
+def test_the_list_of_sections_stays_in_view_on_a_wide_window(visit):
+    for width, stays in ((1280, True), (400, False)):
+        visit.open("07_backprop", width)
+        visit.page.locator("#recap").scroll_into_view_if_needed()
+        links = visit.page.locator(".sections li a")
+        assert links.first.evaluate(IN_VIEW) is stays
+
+
+def test_on_paper(visit):
+    """Dark text on a light ground even for a reader in the dark, and nothing to click."""
+    visit.open("07_backprop", scheme="dark")
+    visit.page.emulate_media(media="print", color_scheme="dark")
+    for part in (".sections", ".around", ".skip"):
+        expect(visit.page.locator(part)).to_be_hidden()
+    main = visit.page.locator("main")
+    assert main.evaluate("e => getComputedStyle(e).color") == "rgb(30, 33, 38)"
+    assert visit.page.evaluate(CUT) == []
+
+
+def test_nothing_was_asked_of_anyone_else(visit):
+    """Over all that was opened; then that the watch would have seen it."""
+    for name in PAGES:
+        visit.open(name)
+    visit.page.evaluate(BROKEN)
+    assert len(visit.requests) > len(PAGES)
+    assert visit.outside == [] and visit.errors == []
+    visit.page.evaluate("fetch('http://192.0.2.1/').catch(() => 0)")
+    assert visit.outside == ["http://192.0.2.1/"] and visit.errors
