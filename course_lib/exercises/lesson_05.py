@@ -8,12 +8,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from course_lib import gpt, sampling
+from course_lib.exercises.form import agrees, mistakes
 from course_lib.exercises.legacy import (
     Check,
     Exercise,
     Mistake,
     Wrong,
-    alike,
     name_mistake,
     want_near,
     want_tensor,
@@ -46,6 +46,81 @@ def tried(answer, *inputs):
 
 # 05.layer_norm ----------------------------------------------------------------------
 
+MEAN, VARIANCE = "x.mean(-1, keepdim=True)", "centred.square().mean(-1, keepdim=True)"
+ROOT = "torch.sqrt(variance + epsilon)"
+
+
+def over(axis: int) -> tuple:
+    """The edits that take mean and variance over another axis."""
+    return (MEAN, f"x.mean({axis}, keepdim=True)"), (
+        VARIANCE, f"centred.square().mean({axis}, keepdim=True)"
+    )  # fmt: skip
+
+
+CHANGED = (
+    "Changing one position changed another. Take mean and variance over the channels, not "
+    "over the positions or the batch: the last axis, dim=-1."
+)
+WHOLE = (
+    "Mean and variance are taken over the whole tensor. Every position has its own, over "
+    "its channels: dim=-1."
+)
+ROOT_NEEDED = "You divide by the variance; divide by its square root, so that the spread becomes 1."
+
+LAYER_NORM_MISTAKES = mistakes(
+    gpt.layer_norm,
+    ("over the positions", CHANGED, *over(-2)),
+    ("over axis 0", CHANGED, *over(0)),
+    ("over axis 1", CHANGED, *over(1)),
+    ("over the whole tensor", WHOLE, (MEAN, "x.mean()"), (VARIANCE, "centred.square().mean()")),
+    ("over the whole, n - 1", WHOLE, (MEAN, "x.mean()"), (VARIANCE, "x.var()")),
+    ("the axis is dropped",
+     "Two tensors in it don't fit together. Does a mean, a max or a sum drop the last axis? "
+     "keepdim=True keeps it, with size 1.",
+     (MEAN, "x.mean(-1)"), (VARIANCE, "centred.square().mean(-1)")),
+    ("n - 1",
+     "The variance is divided by n - 1: that is what .var() and .std() do if nothing is "
+     "said. Divide by all C: correction=0, or a mean of squares.",
+     (VARIANCE, "x.var(-1, keepdim=True)")),
+    ("no square root", ROOT_NEEDED, (ROOT, "(variance + epsilon)")),
+    ("no square root, n - 1", ROOT_NEEDED,
+     (VARIANCE, "x.var(-1, keepdim=True)"), (ROOT, "(variance + epsilon)")),
+    ("RMSNorm",
+     "The mean is not taken off. That is RMSNorm, which later models use; LayerNorm takes "
+     "the mean off first.",
+     (f"x - {MEAN}", "x")),
+    ("the mean left in",
+     "You divide x by its spread, with its mean still in it: take the mean off first.",
+     ("return centred", "return x")),
+    ("only the mean",
+     "The mean is taken off, and the spread is what it was: divide by the square root of "
+     "the variance.",
+     (f" / {ROOT}", "")),
+    ("no weight, no bias", "It never uses weight and bias.", (" * weight + bias", "")),
+    ("no weight", "It never uses weight: multiply by it, then add bias.", (" * weight", "")),
+    ("no bias", "It never uses bias: add it at the end.", (" + bias", "")),
+    ("bias before weight",
+     "The bias is added before the weight multiplies, so that it is scaled too. First "
+     "weight, then bias.",
+     ("return centred", "return (centred"), (" * weight + bias", " + bias) * weight")),
+    ("weight for bias", "Weight and bias have changed places.",
+     (" * weight + bias", " * bias + weight")),
+    ("no epsilon",
+     "A vector of equal numbers gives NaN: its variance is 0, and 0 / 0 is no number. Add "
+     "epsilon to the variance.",
+     ("variance + epsilon", "variance")),
+    ("epsilon outside",
+     "Epsilon is added to the square root; add it to the variance, inside the root.",
+     (ROOT, "(torch.sqrt(variance) + epsilon)")),
+    ("an epsilon of its own",
+     "It ignores its argument epsilon: a larger one must change the result.",
+     ("variance + epsilon", "variance + 1e-5")),
+)  # fmt: skip
+
+
+def torch_layer_norm(x, weight, bias, epsilon=1e-5):
+    return F.layer_norm(x, x.shape[-1:], weight, bias, epsilon)
+
 
 def some_vectors(generator: torch.Generator, *shape: int) -> torch.Tensor:
     """Random vectors (…, C), each with a mean and a spread of its own, far from 0."""
@@ -56,210 +131,29 @@ def some_vectors(generator: torch.Generator, *shape: int) -> torch.Tensor:
     return mean + spread * x
 
 
-def plain_weights() -> tuple[torch.Tensor, torch.Tensor]:
-    """A weight and a bias that change nothing."""
-    return torch.ones(CHANNELS), torch.zeros(CHANNELS)
+PLAIN = (
+    torch.ones(CHANNELS),
+    torch.zeros(CHANNELS),
+)  # a weight and a bias without effect
 
 
-def each_vector_by_itself(layer_norm, generator):
-    for shape in ((4,), (2, 3)):
-        x = some_vectors(generator, *shape)
-        before = tried(layer_norm, x, *plain_weights())
-        want_tensor(before, x.shape, f"layer_norm of x {tuple(x.shape)}")
-        for correction in (0, 1):
-            if alike(before, (x - x.mean()) / x.std(correction=correction)):
-                raise Mistake(
-                    "Mean and variance are taken over the whole tensor. Every position "
-                    "has its own, over its channels: dim=-1."
-                )
-        changed, last = x.clone(), (0,) * (len(shape) - 1) + (-1,)
-        changed[last] = 9 * torch.randn(CHANNELS, generator=generator)
-        after = tried(layer_norm, changed, *plain_weights())
-        want_tensor(after, x.shape, f"layer_norm of x {tuple(x.shape)}")
-        moved = (after - before).detach().abs()
-        moved[last] = 0
-        if moved.max() > 1e-4:
-            raise Mistake(
-                f"In x {tuple(x.shape)}, changing one position changed another. Take "
-                "mean and variance over the channels, not over the positions or the "
-                "batch: the last axis, dim=-1."
-            )
+def unscaled(generator):
+    return [(some_vectors(generator, *shape), *PLAIN) for shape in ((4,), (2, 3))]
 
 
-def mean_0_and_variance_1(layer_norm, generator):
-    for shape in ((4,), (2, 3)):
-        x = some_vectors(generator, *shape)
-        value = tried(layer_norm, x, *plain_weights())
-        want_tensor(value, x.shape, f"layer_norm of x {tuple(x.shape)}")
-        centred = x - x.mean(-1, keepdim=True)
-        variance = x.var(-1, keepdim=True, correction=0)
-        n_minus_1 = x.var(-1, keepdim=True)
-        root_needed = (
-            "You divide by the variance; divide by its square root, so that the spread "
-            "becomes 1."
-        )
-        guesses = [
-            (
-                centred / n_minus_1.sqrt(),
-                "The variance is divided by n - 1: that is what .var() and .std() do "
-                "if nothing is said. Divide by all C: correction=0, or a mean of "
-                "squares.",
-            ),
-            (centred / variance, root_needed),
-            (centred / n_minus_1, root_needed),
-            (
-                x / x.square().mean(-1, keepdim=True).sqrt(),
-                "The mean is not taken off. That is RMSNorm, which later models use; "
-                "LayerNorm takes the mean off first.",
-            ),
-            (
-                x / variance.sqrt(),
-                "You divide x by its spread, with its mean still in it: take the mean "
-                "off first.",
-            ),
-            (
-                centred,
-                "The mean is taken off, and the spread is what it was: divide by the "
-                "square root of the variance.",
-            ),
-        ]
-        name_mistake(value, guesses)
-        wanted = F.layer_norm(x, (CHANNELS,))
-        want_near(value, wanted, f"layer_norm of x {tuple(x.shape)}")
-
-
-def weight_and_bias(layer_norm, generator):
-    for shape in ((4,), (2, 3)):
-        x = some_vectors(generator, *shape)
-        weight = 2 + torch.rand(CHANNELS, generator=generator)
-        bias = 1 + torch.rand(CHANNELS, generator=generator)
-        value = tried(layer_norm, x, weight, bias)
-        want_tensor(value, x.shape, f"layer_norm of x {tuple(x.shape)}")
-        plain = F.layer_norm(x, (CHANNELS,))
-        guesses = [
-            (plain, "It never uses weight and bias."),
-            (plain + bias, "It never uses weight: multiply by it, then add bias."),
-            (plain * weight, "It never uses bias: add it at the end."),
-            (
-                (plain + bias) * weight,
-                "The bias is added before the weight multiplies, so that it is scaled "
-                "too. First weight, then bias.",
-            ),
-            (plain * bias + weight, "Weight and bias have changed places."),
-        ]
-        name_mistake(value, guesses)
-        wanted = F.layer_norm(x, (CHANNELS,), weight, bias)
-        want_near(value, wanted, "layer_norm with a weight and a bias")
-
-
-def epsilon_counts(layer_norm, generator):
-    levels = torch.randint(1, 9, (4, 1), generator=generator).float()
-    weight = 2 + torch.rand(CHANNELS, generator=generator)
-    bias = torch.randn(CHANNELS, generator=generator)
-    x = levels.repeat(1, CHANNELS)
-    value = tried(layer_norm, x, weight, bias)
-    want_type(value, torch.Tensor, "layer_norm of constant vectors")
-    if value.isnan().any():
-        raise Mistake(
-            "A vector of equal numbers gives NaN: its variance is 0, and 0 / 0 is no "
-            "number. Add epsilon to the variance."
-        )
-    want_near(value, bias.expand(4, CHANNELS), "layer_norm of constant vectors")
-    x = some_vectors(generator, 4)
-    epsilon = 0.5 + float(torch.rand(1, generator=generator))
-    value = tried(layer_norm, x, *plain_weights(), epsilon)
-    want_tensor(value, x.shape, "layer_norm with a large epsilon")
-    centred = x - x.mean(-1, keepdim=True)
-    spread = x.std(-1, correction=0, keepdim=True)
-    guesses = [
-        (
-            F.layer_norm(x, (CHANNELS,)),
-            "It ignores its argument epsilon: a larger one must change the result.",
-        ),
-        (
-            centred / (spread + epsilon),
-            "Epsilon is added to the square root; add it to the variance, inside the "
-            "root.",
-        ),
+def scaled(generator):
+    weight, bias = 2 + torch.rand(2, CHANNELS, generator=generator)
+    return [
+        (some_vectors(generator, *shape), weight, bias - 1) for shape in ((4,), (2, 3))
     ]
-    name_mistake(value, guesses)
-    wanted = F.layer_norm(x, (CHANNELS,), eps=epsilon)
-    want_near(value, wanted, f"layer_norm with epsilon {epsilon:.3f}")
 
 
-def _normed(x, axes, correction=0, epsilon=1e-5):
-    centred = x - x.mean(axes, keepdim=True)
-    variance = x.var(axes, correction=correction, keepdim=True)
-    return centred / (variance + epsilon).sqrt()
-
-
-def wrong_over_positions(x, weight, bias, epsilon=1e-5):
-    return _normed(x, -2, epsilon=epsilon) * weight + bias
-
-
-def wrong_axis_0(x, weight, bias, epsilon=1e-5):
-    return _normed(x, 0, epsilon=epsilon) * weight + bias
-
-
-def wrong_axis_1(x, weight, bias, epsilon=1e-5):
-    return _normed(x, 1, epsilon=epsilon) * weight + bias
-
-
-def wrong_whole_tensor(x, weight, bias, epsilon=1e-5):
-    return (x - x.mean()) / torch.sqrt(x.var() + epsilon) * weight + bias
-
-
-def wrong_axis_dropped(x, weight, bias, epsilon=1e-5):
-    centred = x - x.mean(-1)
-    return centred / torch.sqrt(centred.square().mean(-1) + epsilon) * weight + bias
-
-
-def wrong_n_minus_1(x, weight, bias, epsilon=1e-5):
-    return _normed(x, -1, correction=1, epsilon=epsilon) * weight + bias
-
-
-def wrong_no_root(x, weight, bias, epsilon=1e-5):
-    centred = x - x.mean(-1, keepdim=True)
-    return centred / (centred.square().mean(-1, keepdim=True) + epsilon) * weight + bias
-
-
-def wrong_rms_norm(x, weight, bias, epsilon=1e-5):
-    return x / (x.square().mean(-1, keepdim=True) + epsilon).sqrt() * weight + bias
-
-
-def wrong_mean_left_in(x, weight, bias, epsilon=1e-5):
-    variance = x.var(-1, correction=0, keepdim=True)
-    return x / torch.sqrt(variance + epsilon) * weight + bias
-
-
-def wrong_only_centred(x, weight, bias, epsilon=1e-5):
-    return (x - x.mean(-1, keepdim=True)) * weight + bias
-
-
-def wrong_no_weight_no_bias(x, weight, bias, epsilon=1e-5):
-    return _normed(x, -1, epsilon=epsilon)
-
-
-def wrong_no_bias(x, weight, bias, epsilon=1e-5):
-    return _normed(x, -1, epsilon=epsilon) * weight
-
-
-def wrong_bias_first(x, weight, bias, epsilon=1e-5):
-    return (_normed(x, -1, epsilon=epsilon) + bias) * weight
-
-
-def wrong_no_epsilon(x, weight, bias, epsilon=1e-5):
-    return _normed(x, -1, epsilon=0) * weight + bias
-
-
-def wrong_epsilon_outside(x, weight, bias, epsilon=1e-5):
-    centred = x - x.mean(-1, keepdim=True)
-    spread = x.std(-1, correction=0, keepdim=True)
-    return centred / (spread + epsilon) * weight + bias
-
-
-def wrong_own_epsilon(x, weight, bias, epsilon=1e-5):
-    return _normed(x, -1) * weight + bias
+def constant_vectors(generator):
+    levels = (
+        torch.randint(1, 9, (4, 1), generator=generator).float().repeat(1, CHANNELS)
+    )
+    epsilon = 0.5 + float(torch.rand(1, generator=generator))
+    return [(levels, *PLAIN), (some_vectors(generator, 4), *PLAIN, epsilon)]
 
 
 LAYER_NORM = Exercise(
@@ -277,54 +171,24 @@ LAYER_NORM = Exercise(
     reference=gpt.layer_norm,
     checks=(
         Check(
-            name="each position by itself",
-            points=1,
-            proves="takes every position by itself",
-            hint="The channels are the last axis: `x.mean(-1, keepdim=True)`.",
-            run=each_vector_by_itself,
+            "mean 0 and variance 1", 3, "brings every vector to mean 0 and variance 1",
+            "The channels are the last axis: `x.mean(-1, keepdim=True)`. Take the mean off, "
+            "then divide by the root of the mean of the squares.",
+            agrees(torch_layer_norm, unscaled, LAYER_NORM_MISTAKES),
         ),
         Check(
-            name="mean 0 and variance 1",
-            points=2,
-            proves="brings every vector to mean 0 and variance 1",
-            hint="Take the mean off, then divide by the root of the mean of the "
-            "squares.",
-            run=mean_0_and_variance_1,
+            "weight and bias", 1, "scales by the weight and shifts by the bias",
+            "Which comes last, `* weight` or `+ bias`?",
+            agrees(torch_layer_norm, scaled, LAYER_NORM_MISTAKES),
         ),
         Check(
-            name="weight and bias",
-            points=1,
-            proves="scales by the weight and shifts by the bias",
-            hint="Which comes last, `* weight` or `+ bias`?",
-            run=weight_and_bias,
-        ),
-        Check(
-            name="epsilon",
-            points=1,
-            proves="turns a constant vector into the bias, and not into NaN",
-            hint="What is the variance of five equal numbers, and what divides by it?",
-            run=epsilon_counts,
+            "epsilon", 1, "turns a constant vector into the bias, and not into NaN",
+            "What is the variance of five equal numbers, and what divides by it?",
+            agrees(torch_layer_norm, constant_vectors, LAYER_NORM_MISTAKES),
         ),
     ),
-    wrong=(
-        Wrong("over the positions", wrong_over_positions, "not over the positions"),
-        Wrong("over axis 0", wrong_axis_0, "not over the positions or the batch"),
-        Wrong("over axis 1", wrong_axis_1, "In x (2, 3, 5), changing one position"),
-        Wrong("over the whole tensor", wrong_whole_tensor, "over the whole tensor"),
-        Wrong("the axis is dropped", wrong_axis_dropped, "keepdim=True"),
-        Wrong("n - 1", wrong_n_minus_1, "divided by n - 1"),
-        Wrong("no square root", wrong_no_root, "divide by its square root"),
-        Wrong("RMSNorm", wrong_rms_norm, "That is RMSNorm"),
-        Wrong("the mean left in", wrong_mean_left_in, "its mean still in it"),
-        Wrong("only the mean", wrong_only_centred, "the spread is what it was"),
-        Wrong("no weight, no bias", wrong_no_weight_no_bias, "weight and bias"),
-        Wrong("no bias", wrong_no_bias, "never uses bias"),
-        Wrong("bias before weight", wrong_bias_first, "First weight, then bias"),
-        Wrong("no epsilon", wrong_no_epsilon, "equal numbers gives NaN"),
-        Wrong("epsilon outside", wrong_epsilon_outside, "inside the root"),
-        Wrong("an epsilon of its own", wrong_own_epsilon, "ignores its argument"),
-    ),
-)
+    wrong=LAYER_NORM_MISTAKES,
+)  # fmt: skip
 
 
 # 05.pre_norm ------------------------------------------------------------------------
@@ -838,6 +702,75 @@ ORDER_MATTERS = Exercise(
 
 # 05.softmax -------------------------------------------------------------------------
 
+TOO_LARGE = (
+    "Logits near 10,000 or -10,000 give NaN or infinity: e to the power of 10,000 is more "
+    "than a computer can hold, and of -10,000 rounds to 0. Take the largest logit off first."
+)
+DROPS = (
+    "Two tensors in it don't fit together. Does a mean, a max or a sum drop the last axis? "
+    "keepdim=True keeps it, with size 1."
+)
+UNDIVIDED = "The rows don't sum to one. Divide the powers of e by their sum."
+LARGEST, SUM = "scaled.max(-1, keepdim=True).values", "powers.sum(-1, keepdim=True)"
+POWERS = f"torch.exp(scaled - {LARGEST})"
+UNSCALED = ("logits / temperature", "logits")
+
+SOFTMAX_MISTAKES = mistakes(
+    sampling.softmax,
+    ("overflow", TOO_LARGE, (f"scaled - {LARGEST}", "scaled")),
+    ("the mean taken off", TOO_LARGE, (LARGEST, "scaled.mean(-1, keepdim=True)")),
+    ("one largest for all",
+     "One row near 10,000 and one near -10,000 give NaN, though each alone is well. Did you "
+     "take off the largest of the whole tensor? Take off each row's own.",
+     (LARGEST, "scaled.max()")),
+    ("the largest too early",
+     "Large logits give NaN at some temperatures. Take the largest off after the logits "
+     "are divided, not the largest of the logits as they came.",
+     (LARGEST, "logits.max(-1, keepdim=True).values")),
+    ("the first axis",
+     "It sums to one along axis 0, the first. The vocabulary is the last axis: dim=-1.",
+     (LARGEST, "scaled.max(0, keepdim=True).values"), (SUM, "powers.sum(0, keepdim=True)")),
+    ("the sum of everything",
+     "All rows together sum to one: you divide by the sum over everything. Every row "
+     "should, each divided by its own sum.",
+     (SUM, "powers.sum()")),
+    ("the axis is dropped", DROPS, (SUM, "powers.sum(-1)")),
+    ("values forgotten",
+     "Over an axis, max gives two things, values and indices: take .values.",
+     (".values", "")),
+    ("not divided", UNDIVIDED, (POWERS, "torch.exp(scaled)"), (f"powers / {SUM}", "powers")),
+    ("not divided, but stable", UNDIVIDED, (f"powers / {SUM}", "powers")),
+    ("abs for exp",
+     "It takes absolute values, so -3 counts as much as 3. Take e to the power of each "
+     "logit.",
+     (POWERS, "scaled.abs()")),
+    ("no power",
+     "The logits themselves are shared out, and some results are negative. Take e to the "
+     "power of each logit first.",
+     (POWERS, "scaled")),
+    ("squares", "It takes squares; take e to the power.", (POWERS, "scaled.square()")),
+    ("powers of 2", "It takes 2 to the power of each logit; take e.",
+     (POWERS, f"torch.exp2(scaled - {LARGEST})")),
+    ("upside down",
+     "The smallest logit gets the most: there is a minus sign too many.",
+     ("logits / temperature", "-logits / temperature")),
+    ("multiplies",
+     "It multiplies by the temperature: upside down. Divide the logits by it.",
+     ("/ temperature", "* temperature")),
+    ("temperature after exp",
+     "The temperature has no effect. Powers divided by it come to the same once they are "
+     "divided by their sum: divide the logits, before the power.",
+     UNSCALED),
+    ("divided probabilities",
+     "It divides the probabilities, and a row no longer sums to one. Divide the logits by "
+     "the temperature.",
+     UNSCALED, (f"powers / {SUM}", f"powers / {SUM} / temperature")),
+)  # fmt: skip
+
+
+def torch_softmax(logits: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+    return torch.softmax(logits / temperature, -1)
+
 
 def ladders(generator: torch.Generator, *shape: int) -> torch.Tensor:
     """Logits (…, 8): whole numbers from -3 to 4 in random order, and a little more."""
@@ -845,200 +778,21 @@ def ladders(generator: torch.Generator, *shape: int) -> torch.Tensor:
     return order - 3 + 0.4 * torch.rand(*shape, 8, generator=generator)
 
 
-def rows_sum_to_one(softmax, generator):
-    for shape in ((6,), (3, 6), (2, 4, 6)):
-        logits = 4 * torch.rand(*shape, generator=generator)
-        value = tried(softmax, logits)
-        want_tensor(value, shape, f"softmax of logits {shape}")
-        value = value.detach().double()
-        sums = value.sum(-1)
-        if ((sums - 1).abs() < 1e-4).all():
-            continue
-        if abs(float(value.sum()) - 1) < 1e-4:
-            raise Mistake(
-                "All rows together sum to one: you divide by the sum over everything. "
-                "Every row should, each divided by its own sum."
-            )
-        for axis in range(len(shape) - 1):
-            if ((value.sum(axis) - 1).abs() < 1e-4).all():
-                raise Mistake(
-                    f"In logits {shape} it sums to one along axis {axis}. The "
-                    "vocabulary is the last axis: dim=-1."
-                )
-        worst = float(sums.flatten()[(sums - 1).abs().argmax()])
-        raise Mistake(
-            f"A row of the result sums to {worst:.4g}; it should be 1. Divide the "
-            "powers of e by their sum."
-        )
+def rows(generator):
+    return [(ladders(generator, *shape),) for shape in ((), (3,), (2, 3))]
 
 
-def same_as_torch(softmax, generator):
-    for shape in ((), (3,), (2, 3)):
-        logits = ladders(generator, *shape)
-        value = tried(softmax, logits)
-        want_tensor(value, logits.shape, f"softmax of logits {tuple(logits.shape)}")
-        guesses = [
-            (
-                share(logits.abs()),
-                "It takes absolute values, so -3 counts as much as 3. Take e to the "
-                "power of each logit.",
-            ),
-            (
-                share(logits),
-                "The logits themselves are shared out, and some results are negative. "
-                "Take e to the power of each logit first.",
-            ),
-            (share(logits.square()), "It takes squares; take e to the power."),
-            (share(2**logits), "It takes 2 to the power of each logit; take e."),
-            (
-                torch.softmax(-logits, -1),
-                "The smallest logit gets the most: there is a minus sign too many.",
-            ),
-        ]
-        name_mistake(value, guesses)
-        want_near(value, torch.softmax(logits, -1), "softmax(logits)")
+def heated(generator):
+    other = 2.5 + float(torch.rand(1, generator=generator))
+    return [(ladders(generator, 3), temperature) for temperature in (0.5, 2.0, other)]
 
 
-def share(parts: torch.Tensor) -> torch.Tensor:
-    return parts / parts.sum(-1, keepdim=True)
-
-
-def temperature_divides(softmax, generator):
-    for temperature in (0.5, 2.0, 2.5 + float(torch.rand(1, generator=generator))):
-        logits = ladders(generator, 3)
-        value = tried(softmax, logits, temperature)
-        want_tensor(value, logits.shape, f"softmax(logits, {temperature:.3g})")
-        plain = torch.softmax(logits, -1)
-        guesses = [
-            (
-                plain,
-                "The temperature has no effect. Powers divided by it come to the same "
-                "once they are divided by their sum: divide the logits, before the "
-                "power.",
-            ),
-            (
-                torch.softmax(logits * temperature, -1),
-                "It multiplies by the temperature: upside down. Divide the logits by "
-                "it.",
-            ),
-            (
-                plain / temperature,
-                "It divides the probabilities, and a row no longer sums to one. Divide "
-                "the logits by the temperature.",
-            ),
-        ]
-        name_mistake(value, guesses)
-        wanted = torch.softmax(logits / temperature, -1)
-        want_near(value, wanted, f"softmax(logits, {temperature:.3g})")
-
-
-def survives_large_logits(softmax, generator):
+def large_logits(generator):
     far = torch.tensor([10_000.0, -10_000, 0, 0, 0, 0, 0, 0])
     far = far[torch.randperm(8, generator=generator)]
-    rows = torch.stack([ladders(generator) + 10_000, ladders(generator) - 10_000, far])
-    for row in rows:
-        value = finite(
-            tried(softmax, row),
-            row,
-            f"Logits from {row.min():,.0f} to {row.max():,.0f} give NaN or infinity: e "
-            "to the power of 10,000 is more than a computer can hold, and of -10,000 "
-            "rounds to 0. Take the largest logit off first.",
-        )
-        near_enough(value, torch.softmax(row, -1), "softmax of large logits")
-    value = finite(
-        tried(softmax, rows),
-        rows,
-        "One row near 10,000 and one near -10,000 give NaN, though each alone is well. "
-        "Did you take off the largest of the whole tensor? Take off each row's own.",
-    )
-    near_enough(value, torch.softmax(rows, -1), "softmax of large logits")
-    for temperature in (0.5, 2.0):  # these two divide without rounding
-        value = finite(
-            tried(softmax, rows, temperature),
-            rows,
-            f"Large logits at temperature {temperature} give NaN. Take the largest off "
-            "after the logits are divided, not the largest of the logits as they came.",
-        )
-        wanted = torch.softmax(rows / temperature, -1)
-        near_enough(value, wanted, f"softmax(large logits, {temperature})")
-
-
-def finite(value, logits: torch.Tensor, words: str) -> torch.Tensor:
-    """The value, if it is a tensor of finite numbers; else the words, as a Mistake."""
-    want_type(value, torch.Tensor, "softmax of large logits")
-    if not value.isfinite().all():
-        raise Mistake(words)
-    want_tensor(value, logits.shape, "softmax of large logits")
-    return value
-
-
-def near_enough(value: torch.Tensor, wanted: torch.Tensor, what: str) -> None:
-    """Near, as far as float32 can tell: near 20,000 it counts in steps of 0.002."""
-    want_near(value, wanted, what, tolerance=5e-3)
-
-
-def wrong_overflow(logits, temperature=1.0):
-    powers = torch.exp(logits / temperature)
-    return powers / powers.sum(-1, keepdim=True)
-
-
-def wrong_mean_off(logits, temperature=1.0):
-    scaled = logits / temperature
-    return share(torch.exp(scaled - scaled.mean(-1, keepdim=True)))
-
-
-def wrong_one_largest(logits, temperature=1.0):
-    scaled = logits / temperature
-    return share(torch.exp(scaled - scaled.max()))
-
-
-def wrong_largest_too_early(logits, temperature=1.0):
-    largest = logits.max(-1, keepdim=True).values
-    return share(torch.exp(logits / temperature - largest))
-
-
-def wrong_first_axis(logits, temperature=1.0):
-    return torch.softmax(logits / temperature, 0)
-
-
-def wrong_sum_of_all(logits, temperature=1.0):
-    scaled = logits / temperature
-    powers = torch.exp(scaled - scaled.max(-1, keepdim=True).values)
-    return powers / powers.sum()
-
-
-def wrong_sum_dropped(logits, temperature=1.0):
-    powers = torch.exp(logits / temperature)
-    return powers / powers.sum(-1)
-
-
-def wrong_values_forgotten(logits, temperature=1.0):
-    scaled = logits / temperature
-    return share(torch.exp(scaled - scaled.max(-1, keepdim=True)))
-
-
-def wrong_not_divided(logits, temperature=1.0):
-    return torch.exp(logits / temperature)
-
-
-def wrong_abs(logits, temperature=1.0):
-    return share((logits / temperature).abs())
-
-
-def wrong_no_power(logits, temperature=1.0):
-    return share(logits / temperature)
-
-
-def wrong_multiplies(logits, temperature=1.0):
-    return torch.softmax(logits * temperature, -1)
-
-
-def wrong_temperature_after(logits, temperature=1.0):
-    return share(torch.exp(logits - logits.max(-1, keepdim=True).values) / temperature)
-
-
-def wrong_probabilities_divided(logits, temperature=1.0):
-    return torch.softmax(logits, -1) / temperature
+    both = torch.stack([ladders(generator) + 10_000, ladders(generator) - 10_000, far])
+    # 0.5 and 2 divide without rounding.
+    return [*((row,) for row in both), (both,), (both, 0.5), (both, 2.0)]
 
 
 SOFTMAX = Exercise(
@@ -1056,56 +810,25 @@ SOFTMAX = Exercise(
     reference=sampling.softmax,
     checks=(
         Check(
-            name="rows sum to one",
-            points=1,
-            proves="makes every row sum to one",
-            hint="`powers.sum(-1, keepdim=True)` is one sum for each row.",
-            run=rows_sum_to_one,
+            "torch agrees", 2, "makes every row the probabilities that torch gives",
+            "`torch.exp(x)` is e to the power of each number in x, and "
+            "`powers.sum(-1, keepdim=True)` is one sum for each row.",
+            agrees(torch_softmax, rows, SOFTMAX_MISTAKES),
         ),
         Check(
-            name="torch agrees",
-            points=1,
-            proves="gives the probabilities that torch gives",
-            hint="`torch.exp(x)` is e to the power of each number in x.",
-            run=same_as_torch,
+            "temperature", 1, "divides the logits by the temperature",
+            "A high temperature brings the logits together, before the power.",
+            agrees(torch_softmax, heated, SOFTMAX_MISTAKES),
         ),
         Check(
-            name="temperature",
-            points=1,
-            proves="divides the logits by the temperature",
-            hint="A high temperature brings the logits together, before the power.",
-            run=temperature_divides,
-        ),
-        Check(
-            name="large logits",
-            points=2,
-            proves="survives logits of 10,000 and -10,000",
-            hint="Taking the same number off every logit of a row changes nothing in "
-            "the result. Which number makes the largest power 1?",
-            run=survives_large_logits,
+            "large logits", 2, "survives logits of 10,000 and -10,000",
+            "Taking the same number off every logit of a row changes nothing in the result. "
+            "Which number makes the largest power 1?",
+            agrees(torch_softmax, large_logits, SOFTMAX_MISTAKES, 5e-3),
         ),
     ),
-    wrong=(
-        Wrong("overflow", wrong_overflow, "Take the largest logit off"),
-        Wrong("the mean taken off", wrong_mean_off, "Take the largest logit off"),
-        Wrong("one largest for all", wrong_one_largest, "of the whole tensor"),
-        Wrong("the largest too early", wrong_largest_too_early, "after the logits are"),
-        Wrong("the first axis", wrong_first_axis, "along axis 0"),
-        Wrong("the sum of everything", wrong_sum_of_all, "the sum over everything"),
-        Wrong("the axis is dropped", wrong_sum_dropped, "keepdim=True"),
-        Wrong("values forgotten", wrong_values_forgotten, "take .values"),
-        Wrong("not divided", wrong_not_divided, "Divide the powers"),
-        Wrong("abs for exp", wrong_abs, "absolute values"),
-        Wrong("no power", wrong_no_power, "are shared out"),
-        Wrong("multiplies", wrong_multiplies, "multiplies by the temperature"),
-        Wrong("temperature after exp", wrong_temperature_after, "has no effect"),
-        Wrong(
-            "divided probabilities",
-            wrong_probabilities_divided,
-            "divides the probabilities",
-        ),
-    ),
-)
+    wrong=SOFTMAX_MISTAKES,
+)  # fmt: skip
 
 
 # 05.forward -------------------------------------------------------------------------

@@ -229,7 +229,7 @@ def test_a_check_names_the_stray_and_its_line():
     message = checked(weights, there(3, 3))
     assert message.startswith("It stopped with ") and message.endswith(
         "Error: later is on cpu and scores on cuda:0: make it with device=scores.device "
-        "(line 4 of your function)"
+        "(line 4 of your function)."
     )
 
 
