@@ -13,7 +13,8 @@ from dataclasses import replace
 import torch
 
 from course_lib import gpt, sampling, sizing, tokenizer, train
-from course_lib.exercises.legacy import Check, Exercise, Mistake, Wrong, want_type
+from course_lib.exercises.kinds import Check, Exercise, Mistake, Wrong
+from course_lib.exercises.wants import want_type
 from course_lib.gpt import GPTConfig
 
 POINTS = 2
@@ -88,26 +89,18 @@ def ruler(r: random.Random) -> Exercise:
     point = r.randrange(100) + r.choice((0.3, 0.7))
     answer = sum(cut <= point for cut in cuts)
     return question(
-        "00.ruler",
-        "a point on your ruler",
-        3,
+        "00.ruler", "a point on your ruler", 3,
         f"Six tokens, ids 0 to 5, have the probabilities {listed(shares)} per cent, laid "
         f"end to end on a ruler. The random number is {point / 100:.3f}. Which id is drawn?",
         answer,
         [
-            (
-                "one further",
-                answer + 1,
-                "That is one further: the first token has the id 0.",
-            ),
+            ("one further", answer + 1,
+             "That is one further: the first token has the id 0."),
             ("one before", answer - 1, "That is one before: add up again."),
-            (
-                "the likeliest",
-                shares.index(max(shares)),
-                "That is the likeliest token; the point decides.",
-            ),
+            ("the likeliest", shares.index(max(shares)),
+             "That is the likeliest token; the point decides."),
         ],
-    )
+    )  # fmt: skip
 
 
 def parts(r: random.Random) -> Exercise:
@@ -120,26 +113,18 @@ def parts(r: random.Random) -> Exercise:
     last = 255 + len(merges)
     backwards = ranks | {m.encode(): last - i for i, m in enumerate(merges)}
     return question(
-        "01.parts",
-        "a chunk of your own",
-        4,
+        "01.parts", "a chunk of your own", 4,
         f"Single bytes have the ranks 0 to 255, and after them come {listed(merges)}, "
         f"in this order. How many tokens is the chunk `{chunk}`?",
         answer,
         [
             ("bytes", len(chunk), "That is the number of bytes: nothing was glued."),
-            (
-                "first merge only",
-                len(chunk) - chunk.count(merges[0]),
-                "That is the first merge only; go on until no pair is known.",
-            ),
-            (
-                "last rank first",
-                len(tokenizer.encode_chunk(chunk.encode(), backwards)),
-                "That takes the highest rank first; the lowest comes first.",
-            ),
+            ("first merge only", len(chunk) - chunk.count(merges[0]),
+             "That is the first merge only; go on until no pair is known."),
+            ("last rank first", len(tokenizer.encode_chunk(chunk.encode(), backwards)),
+             "That takes the highest rank first; the lowest comes first."),
         ],
-    )
+    )  # fmt: skip
 
 
 def angle(r: random.Random) -> Exercise:
@@ -148,26 +133,18 @@ def angle(r: random.Random) -> Exercise:
     dot = sum(x * y for x, y in zip(a, b))
     size = math.hypot(*a), math.hypot(*b)
     return question(
-        "02.angle",
-        "two vectors of your own",
-        3,
+        "02.angle", "two vectors of your own", 3,
         f"What is the cosine of {a} and {b}?",
         dot / (size[0] * size[1]),
         [
             ("dot", float(dot), "That is the dot product; divide by both lengths."),
-            (
-                "one length",
-                dot / size[0],
-                "That is divided by one length; divide by both.",
-            ),
-            (
-                "distance",
-                math.dist(a, b),
-                "That is a distance; the cosine is a dot product, divided.",
-            ),
+            ("one length", dot / size[0],
+             "That is divided by one length; divide by both."),
+            ("distance", math.dist(a, b),
+             "That is a distance; the cosine is a dot product, divided."),
             ("squares", dot / (size[0] * size[1]) ** 2, "The lengths are squared."),
         ],
-    )
+    )  # fmt: skip
 
 
 def weight(r: random.Random) -> Exercise:
@@ -179,31 +156,19 @@ def weight(r: random.Random) -> Exercise:
         return float(matrix[1, 0])
 
     return question(
-        "03.weight",
-        "a weight of your own",
-        5,
+        "03.weight", "a weight of your own", 5,
         f"Three tokens have the queries {whole_rows(query)} and the keys "
         f"{whole_rows(key)}. What weight does position 1 give to position 0? Both may "
         "look at what came before, not at what comes after.",
         at(gpt.attention_weights(scores)),
         [
-            (
-                "no mask",
-                at(scores.softmax(-1)),
-                "Position 1 looks at position 2: mask it.",
-            ),
-            (
-                "no root",
-                at(gpt.attention_weights(scores * 2)),
-                "The scores are not divided by √D.",
-            ),
-            (
-                "score",
-                at(scores),
-                "That is the score; the softmax makes it a weight.",
-            ),
+            ("no mask", at(scores.softmax(-1)),
+             "Position 1 looks at position 2: mask it."),
+            ("no root", at(gpt.attention_weights(scores * 2)),
+             "The scores are not divided by √D."),
+            ("score", at(scores), "That is the score; the softmax makes it a weight."),
         ],
-    )
+    )  # fmt: skip
 
 
 def neurons(r: random.Random) -> Exercise:
@@ -216,30 +181,18 @@ def neurons(r: random.Random) -> Exercise:
 
     fired = [max(0, a + b) for a, b in zip(asked, bias)]
     return question(
-        "04.neurons",
-        "three neurons of your own",
-        4,
+        "04.neurons", "three neurons of your own", 4,
         f"An MLP with ReLU reads x = {x}. The rows of `up` are {up}, the bias is {bias}, "
         f"and `down` has one row, {down}. What number comes out?",
         total(fired),
         [
-            (
-                "no relu",
-                total([a + b for a, b in zip(asked, bias)]),
-                "Nothing was cut off below zero.",
-            ),
-            (
-                "no bias",
-                total([max(0, a) for a in asked]),
-                "The bias is missing.",
-            ),
-            (
-                "bias after",
-                total([max(0, a) + b for a, b in zip(asked, bias)]),
-                "The bias comes before the switch.",
-            ),
+            ("no relu", total([a + b for a, b in zip(asked, bias)]),
+             "Nothing was cut off below zero."),
+            ("no bias", total([max(0, a) for a in asked]), "The bias is missing."),
+            ("bias after", total([max(0, a) + b for a, b in zip(asked, bias)]),
+             "The bias comes before the switch."),
         ],
-    )
+    )  # fmt: skip
 
 
 def warm(r: random.Random) -> Exercise:
@@ -250,30 +203,19 @@ def warm(r: random.Random) -> Exercise:
         return float(sampling.softmax(torch.tensor(values), temperature).max())
 
     return question(
-        "05.warm",
-        "a temperature of your own",
-        3,
+        "05.warm", "a temperature of your own", 3,
         f"The logits are {logits}. What probability has the likeliest token at the "
         f"temperature {temperature}?",
         likeliest(logits, temperature),
         [
-            (
-                "multiplied",
-                likeliest(logits, 1 / temperature),
-                "The temperature divides the logits.",
-            ),
-            (
-                "at one",
-                likeliest(logits, 1.0),
-                "That is the probability at temperature 1.",
-            ),
-            (
-                "share of logits",
-                max(logits) / sum(logits),
-                "That is a share of the logits; take e to the power of each first.",
-            ),
+            ("multiplied", likeliest(logits, 1 / temperature),
+             "The temperature divides the logits."),
+            ("at one", likeliest(logits, 1.0),
+             "That is the probability at temperature 1."),
+            ("share of logits", max(logits) / sum(logits),
+             "That is a share of the logits; take e to the power of each first."),
         ],
-    )
+    )  # fmt: skip
 
 
 def weights(r: random.Random) -> Exercise:
@@ -287,40 +229,27 @@ def weights(r: random.Random) -> Exercise:
     )
     rows = sum(sizing.eight_rows(config).values())
     return question(
-        "06.weights",
-        "a GPT of your own to count",
-        4,
+        "06.weights", "a GPT of your own to count", 4,
         f"How many weights has a GPT with a vocabulary of {config.vocabulary:,}, a "
         f"context of {config.context:,}, {config.layers} layers, {config.channels:,} "
         f"channels and {config.heads} heads? Its unembedding is its embedding.",
         sizing.total(config),
         [
-            (
-                "untied",
-                sizing.total(config, tied=False),
-                "The embedding counts once: it is the unembedding too.",
-            ),
-            (
-                "eight rows",
-                rows,
-                "Those are the eight rows; there is more, and one matrix counts once.",
-            ),
-            (
-                "rows, tied",
-                rows - config.vocabulary * config.channels,
-                "Positions, biases and norms are missing.",
-            ),
+            ("untied", sizing.total(config, tied=False),
+             "The embedding counts once: it is the unembedding too."),
+            ("eight rows", rows,
+             "Those are the eight rows; there is more, and one matrix counts once."),
+            ("rows, tied", rows - config.vocabulary * config.channels,
+             "Positions, biases and norms are missing."),
         ],
-    )
+    )  # fmt: skip
 
 
 def slope(r: random.Random) -> Exercise:
     w, x, y = (r.choice((-4, -3, -2, 2, 3, 4)) for _ in range(3))
     miss = w * x - y
     return question(
-        "07.slope",
-        "a slope of your own",
-        3,
+        "07.slope", "a slope of your own", 3,
         f"The loss is (w · x - y)², with w = {w}, x = {x} and y = {y}. By how much does it "
         "rise for each unit that w rises, at this point?",
         float(2 * miss * x),
@@ -330,7 +259,7 @@ def slope(r: random.Random) -> Exercise:
             ("sign", float(-2 * miss * x), "The sign is wrong: that is downhill."),
             ("loss", float(miss**2), "That is the loss itself."),
         ],
-    )
+    )  # fmt: skip
 
 
 def rate(r: random.Random) -> Exercise:
@@ -339,26 +268,18 @@ def rate(r: random.Random) -> Exercise:
     config = train.TrainConfig(steps=steps, warmup=warmup, batch=8, context=8)
     share = (step - warmup) / (steps - warmup)
     return question(
-        "08.rate",
-        "a moment of your own in a run",
-        4,
+        "08.rate", "a moment of your own in a run", 4,
         f"A run has {steps} steps, {warmup} of them to warm up, and the schedule of this "
         f"lesson. What share of the rate does step {step} take?",
         train.rate_at(step, config),
         [
-            (
-                "to zero",
-                (1 + math.cos(math.pi * share)) / 2,
-                "That falls to 0; the schedule ends at 0.1.",
-            ),
+            ("to zero", (1 + math.cos(math.pi * share)) / 2,
+             "That falls to 0; the schedule ends at 0.1."),
             ("a line", 1 - 0.9 * share, "That is a line; the schedule is a cosine."),
-            (
-                "no warm-up",
-                0.1 + 0.45 * (1 + math.cos(math.pi * step / steps)),
-                "Progress counts from the end of the warm-up.",
-            ),
+            ("no warm-up", 0.1 + 0.45 * (1 + math.cos(math.pi * step / steps)),
+             "Progress counts from the end of the warm-up."),
         ],
-    )
+    )  # fmt: skip
 
 
 def cache(r: random.Random) -> Exercise:
@@ -366,23 +287,18 @@ def cache(r: random.Random) -> Exercise:
     channels, positions = heads * 128, r.randrange(1_000, 8_000)
     right = 2 * layers * channels * positions * 2
     return question(
-        "09.cache",
-        "a cache of your own",
-        3,
+        "09.cache", "a cache of your own", 3,
         f"A model has {layers} layers and {channels:,} channels, all heads together, and "
         f"has read {positions:,} positions. How many bytes has its cache, at 2 bytes a "
         "number?",
         right,
         [
-            (
-                "keys",
-                right // 2,
-                "That is half of it: values are kept as well as keys.",
-            ),
+            ("keys", right // 2,
+             "That is half of it: values are kept as well as keys."),
             ("one layer", right // layers, "That is one layer; each keeps its own."),
             ("one position", right // positions, "That is one position of the text."),
         ],
-    )
+    )  # fmt: skip
 
 
 def listed(things: list) -> str:
@@ -397,14 +313,6 @@ def whole_rows(matrix: torch.Tensor) -> str:
 
 
 QUESTIONS = {
-    "00": ruler,
-    "01": parts,
-    "02": angle,
-    "03": weight,
-    "04": neurons,
-    "05": warm,
-    "06": weights,
-    "07": slope,
-    "08": rate,
-    "09": cache,
-}
+    "00": ruler, "01": parts, "02": angle, "03": weight, "04": neurons,
+    "05": warm, "06": weights, "07": slope, "08": rate, "09": cache,
+}  # fmt: skip

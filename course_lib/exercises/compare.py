@@ -13,22 +13,24 @@ from torch import nn
 MOST = 24  # numbers of a tensor that are shown in full
 
 
-def copies(things: Any) -> Any:
+def copies(things: Any, known: dict | None = None) -> Any:
     """A copy of some arguments, to be changed without harm; functions stay themselves.
 
-    Tensors keep their gradients, which torch's own deep copy drops.
+    Tensors keep their gradients, which torch's own deep copy drops. An object that two
+    arguments share is shared by their copies too: known is what has been copied.
     """
+    known = {} if known is None else known
     if type(things) in (list, tuple):
-        return type(things)(copies(one) for one in things)
+        return type(things)(copies(one, known) for one in things)
     if type(things) is dict:
-        return {key: copies(one) for key, one in things.items()}
+        return {key: copies(one, known) for key, one in things.items()}
     if isinstance(things, torch.Generator):
         twin = torch.Generator(things.device)
         return twin.set_state(things.get_state())
     if isinstance(things, torch.Tensor):
         return _tensor(things)
     try:
-        twin = copy.deepcopy(things)
+        twin = copy.deepcopy(things, known)
     except Exception:  # whatever an object of the answer's own forbids
         return things
     if isinstance(things, nn.Module):
@@ -160,6 +162,15 @@ def shown(thing: Any) -> str:
     return text if len(text) <= 160 else f"{text[:150]} … ({len(text)} letters)"
 
 
+def size(thing: Any) -> int:
+    """How many numbers, letters or other things are in a thing."""
+    if isinstance(thing, torch.Tensor | np.ndarray):
+        return math.prod(thing.shape)
+    if isinstance(thing, list | tuple):
+        return sum(size(one) for one in thing)
+    return len(thing) if isinstance(thing, str | bytes | dict) else 1
+
+
 def _is_long(thing: list | tuple) -> bool:
     return len(thing) > MOST or sum(len(shown(one)) for one in thing) > 240
 
@@ -213,10 +224,25 @@ def difference(value: Any, right: Any, tolerance: float = 1e-4) -> str:
 
 def _cure(came: type, wanted: type) -> str:
     """How one type is made of another."""
+    if came is tuple and wanted is int:
+        return ": is it a shape? Multiply its numbers"
+    if came is float and wanted is int:
+        return (
+            ": multiplying whole numbers gives a whole number, and if you must divide, "
+            "divide with //"
+        )
     if wanted in (int, float, bool) and came.__module__ != "builtins":
         return f": {wanted.__name__}(…) makes it one"
     if wanted is torch.Tensor and came is np.ndarray:
         return ": torch.from_numpy(…) makes it one"
+    if wanted is torch.Tensor and came in (int, float):
+        return ": torch.tensor(…) makes it one"
+    if wanted is torch.Tensor and came in (list, tuple):
+        return ": torch.stack(…) joins tensors, torch.tensor(…) plain numbers"
+    if wanted is list and came.__module__ != "builtins":
+        return ": .tolist() makes it one"
+    if wanted is np.ndarray and came in (int, float, list, tuple):
+        return ": np.array(…) makes it one"
     if wanted is np.ndarray and came is torch.Tensor:
         return ": .numpy() makes it one"
     return ""
@@ -296,11 +322,18 @@ def _of_numbers(value: Any, right: Any, tolerance: float) -> str:
     if got.is_floating_point() != want.is_floating_point() and got.shape == want.shape:
         kinds = [str(one.dtype).removeprefix("torch.") for one in (got, want)]
         return f"the numbers are {kinds[0]}; they should be {kinds[1]}"
+    kinds = got.dtype, want.dtype
     got, want = got.double(), want.double()
+    if kinds[0] is not kinds[1] and torch.equal(got, want):
+        kinds = [str(kind).removeprefix("torch.") for kind in kinds]
+        return f"the numbers are {kinds[0]}; they should be {kinds[1]}"
     if got.shape != want.shape:
         return _shapes(got, want, tolerance)
     if got.isnan().any() and not want.isnan().any():
-        return "NaN comes of a zero divided by zero, or of infinities"
+        return (
+            "NaN comes of a zero divided by zero, of infinities, or of the root of a number "
+            "below 0"
+        )
     if got.isinf().any() and not want.isinf().any():
         return "a number grew beyond all bounds, or was divided by zero"
     return _relation(got, want, tolerance)
@@ -363,7 +396,7 @@ def _relation(got: torch.Tensor, want: torch.Tensor, tolerance: float) -> str:
                 return every + told
     gaps = got - want
     if (
-        near(gaps, gaps.flatten()[:1].expand_as(gaps))
+        near(gaps, gaps.flatten()[0].expand_as(gaps))
         and abs(gap := float(gaps.flatten()[0])) > 1e-3
     ):
         whole = abs(gap - round(gap)) < 1e-6

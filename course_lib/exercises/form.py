@@ -21,6 +21,7 @@ from course_lib.exercises.compare import (
     difference,
     same,
     shown,
+    size,
     words_of,
 )
 from course_lib.exercises.kinds import Mistake, Wrong
@@ -57,21 +58,31 @@ def mistakes(function: Callable, *rows: tuple) -> tuple[Wrong, ...]:
     )
 
 
+def instead(right: str, wrong: dict[str, str]) -> list[tuple]:
+    """Rows of mistakes for what may stand in the place of some text: each, its sentence."""
+    return [(text, words, (right, text)) for text, words in wrong.items()]
+
+
 def agrees(
     oracle: Callable,
     cases: Callable[[torch.Generator], list[tuple]],
     wrong: tuple[Wrong, ...],
     tolerance: float = 1e-4,
     look: Callable[[Any], Any] = lambda value: value,
-    after: bool = False,
+    after: bool | Callable[[tuple], Any] = False,
+    why: Callable[[tuple, Any, Any], str] | None = None,
+    shows: str = "{}",
 ) -> Callable[[Any, torch.Generator], None]:
     """Make a check: on all cases, lists of arguments, the answer does as the oracle.
 
-    What counts is what `look` sees of the value, the error, and with `after` also what
-    is left of the arguments, where changing them is the task. Cases are drawn again
-    until all mistakes that they can tell apart are told apart.
+    What counts is what `look` sees of the value (or the Mistake it raises), the error, and with `after` also what
+    is left of the arguments, or what it sees of them, where changing them is the task.
+    Cases are drawn again until all mistakes that they can tell apart are told apart.
+    `why` says what parts a wrong value from the right one of its type, where numbers
+    are only labels.
+    `shows` is how the call is written with what `look` does: "{}.sum(-1)".
     """
-    check = Agreement(oracle, cases, wrong, tolerance, look, after)
+    check = Agreement(oracle, cases, wrong, tolerance, look, after, why, shows)
     return check.run
 
 
@@ -84,8 +95,10 @@ class Agreement:
     wrong: tuple[Wrong, ...]
     tolerance: float
     look: Callable
-    after: bool
-    kinds: int = field(default=0, init=False)  # how many behaviours cases tell apart
+    after: bool | Callable
+    why: Callable | None = None
+    shows: str = "{}"
+    kinds: int = field(default=0, init=False)  # how many mistakes cases tell apart
 
     def run(self, answer: Callable, generator: torch.Generator) -> None:
         """Raise Mistake, or the answer's own error, unless it does as the oracle."""
@@ -105,12 +118,15 @@ class Agreement:
     def behaviour(self, function: Callable, inputs: tuple) -> tuple:
         """What a function makes of copies of its arguments, and leaves of them."""
         inputs = copies(inputs)
+        # What is in a list now, even if the answer empties it.
+        held = tuple(one[:] if type(one) is list else one for one in inputs)
         try:
             value = self.look(function(*inputs))
         except Exception as error:
             text = words_of(error).split(" (line ")[0]  # the sandbox adds the line
             value = Failed(type(error).__name__, text)
-        return value, inputs if self.after else None
+        left = self.after(held) if callable(self.after) else inputs
+        return value, left if self.after else None
 
     def draw(self, generator: torch.Generator) -> tuple[list, list, list]:
         """Cases, what the oracle does on them, and what each mistake does."""
@@ -129,12 +145,14 @@ class Agreement:
         return given, right, [self.all_of(one.answer, given) for one in self.wrong]
 
     def count(self, right: list, others: list) -> int:
-        """How many different behaviours there are, the right one among them."""
-        found = [right]
-        for one in others:
-            if not any(same(one, known, self.tolerance) for known in found):
-                found.append(one)
-        return len(found)
+        """How many mistakes are told apart from the right answer and from other words."""
+        found, count = [("", right)], 0
+        for one, did in zip(self.wrong, others):
+            known = (words for words, kind in found if same(did, kind, self.tolerance))
+            words = next(known, None)
+            found += [(one.words, did)] if words is None else []
+            count += words in (None, one.words)
+        return count
 
     def explain(self, answer: Callable, given: list, did: list, right: list) -> None:
         """Say how the smallest case differs, where no likely mistake does the same."""
@@ -144,19 +162,24 @@ class Agreement:
             if not same(ours, wanted, self.tolerance)
         ]
         inputs, (value, after), (wanted, before) = min(
-            failed, key=lambda row: len(shown(row[0]))
+            failed, key=lambda row: (size(row[0]), len(shown(row[0])))
         )
         call = called(answer.__name__, inputs)
         if isinstance(value, Failed) and not isinstance(wanted, Failed):
             try:
-                answer(*copies(inputs))
+                self.look(answer(*copies(inputs)))
             except Exception as error:  # raised once more, with its line
                 error.add_note(call)
                 raise
         if not same(value, wanted, self.tolerance):
-            raise Mistake(told(call, value, wanted, self.tolerance))
+            alike = type(value) is type(wanted)
+            how = self.why(inputs, value, wanted) if self.why and alike else ""
+            call = self.shows.format(call) if alike else call
+            raise Mistake(told(call, value, wanted, self.tolerance, how))
+        seen = getattr(self.after, "__name__", "its arguments").replace("_", " ")
+        of_them = "" if seen == "<lambda>" else f" in {seen}"
         raise Mistake(
-            f"{call} should leave {shown(before)} of its arguments, and leaves "
+            f"{call} should leave {shown(before)}{of_them}, and leaves "
             f"{shown(after)}{_because(after, before, self.tolerance)}."
         )
 
@@ -172,14 +195,18 @@ class Failed:
         return f"{self.kind}: {self.text}"
 
 
-def told(call: str, value: Any, right: Any, tolerance: float = 1e-4) -> str:
-    """A call, what it gives, what it should give, and the simplest difference."""
+def told(
+    call: str, value: Any, right: Any, tolerance: float = 1e-4, how: str = ""
+) -> str:
+    """A call, what it gives, what it should give, and how they differ, if that is known.
+
+    Where `how` doesn't say it, the simplest difference does.
+    """
     if isinstance(right, Failed):
         return f"{call} gives {shown(value)}; it should raise {right.kind}."
-    return (
-        f"{call} gives {shown(value)}; it should give {shown(right)}"
-        f"{_because(value, right, tolerance)}."
-    )
+    how = f": {how}" if how else _because(value, right, tolerance)
+    end = "" if how.endswith("?") else "."
+    return f"{call} gives {shown(value)}; it should give {shown(right)}{how}{end}"
 
 
 def _because(value: Any, right: Any, tolerance: float) -> str:
@@ -207,6 +234,13 @@ def tenths(generator: torch.Generator, *shape: int, most: float = 3.0) -> torch.
 def whole(generator: torch.Generator, low: int, high: int) -> int:
     """A random whole number from low to high, both included."""
     return int(torch.randint(low, high + 1, (1,), generator=generator))
+
+
+def typed(text: str) -> Callable:
+    """A function from its text, by which a call shows it: typed("lambda x: x + 1")."""
+    function = eval(compile(text, "<course_lib: typed>", "eval"), {"torch": torch})
+    function.__name__ = text
+    return function
 
 
 def pick(generator: torch.Generator, things: list | tuple) -> Any:

@@ -1,141 +1,162 @@
 """Exercises of lesson 00: choosing a token, measuring a text, writing a script."""
 
-import math
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import torch
+from torch.nn import functional as F
 
 from course_lib import sampling
-from course_lib.exercises.legacy import (
-    Check,
-    Exercise,
-    Mistake,
-    Wrong,
-    want_close,
-    want_type,
+from course_lib.exercises.compare import shown
+from course_lib.exercises.form import (
+    agrees,
+    mistakes,
+    pick,
+    tenths,
+    told,
+    typed,
+    whole,
 )
+from course_lib.exercises.kinds import Check, Exercise, Mistake
+from course_lib.exercises.wants import want_type
 
-DRAWS = 2_000
-SIZE = 8  # tokens in the small vocabularies that the checks make up
-
+DRAWS, FEW = 2_000, 100
 
 # 00.sample --------------------------------------------------------------------------
 
+CHOICE = "int(torch.searchsorted(ends, point, right=True).clamp(max=len(ends) - 1))"
+CHANCE = "torch.rand(1, generator=generator)"
+UNSUMMED, WHOLE = ("probabilities.cumsum(0)", "probabilities"), (" * ends[-1]", "")
+EQUALLY = (
+    "It draws all tokens about equally often: it ignores the probabilities, or takes a "
+    "softmax of them, which has been done already."
+)
+SORTED = "It gives a token's place in the sorted list, not its id: sorting loses ids."
+OWN_CHANCE = (
+    "The same seed drew different ids. Take every random number from the generator: "
+    "torch.rand(1, generator=generator)."
+)
+NO_SUM = (
+    "It holds the random number against single probabilities, and some draws find no token. "
+    "Add the probabilities up, and take the first sum that is above the number."
+)
+GREEDY = "It gives the most likely token every time; that is greedy."
+SAME = (
+    "It gives the same token in all draws from one generator. Leave the generator's seed "
+    "alone, and take a new random number in each call."
+)
+TENSOR = "It gives a tensor; an id is a number: int(…) makes it one."
 
-def some_probabilities(generator: torch.Generator) -> torch.Tensor:
-    """Eight probabilities (8,), far from equal and in no order."""
-    weights = torch.tensor([40.0, 25, 14, 9, 6, 3, 2, 1])
-    return weights[torch.randperm(SIZE, generator=generator)] / weights.sum()
+
+def first(condition: str) -> tuple[str, str]:
+    """The edit that takes the first token that meets a condition."""
+    return CHOICE, f"next((i for i, end in enumerate(ends) if {condition}), None)"
 
 
-def draws_follow_probabilities(sample, generator):
-    p = some_probabilities(generator)
-    first = sample(p.clone(), generator)
-    if first is not None:
-        want_type(first, int, "sample(probabilities, generator)")
-    drawn = Counter(sample(p.clone(), generator) for _ in range(DRAWS))
-    shares = torch.tensor([drawn[i] / DRAWS for i in range(SIZE)])
-    if drawn[None]:
-        raise Mistake(
-            f"{drawn[None]} of {DRAWS} draws gave None: the function reached its end "
-            "without a return. Every random number should pick some token."
-        )
-    stray = sorted(set(drawn) - set(range(SIZE)))
-    if stray:
-        raise Mistake(
-            f"It drew {stray[0]}, but the ids run from 0 to {SIZE - 1}: off by one?"
-        )
-    if len(drawn) == 1:
-        if int(p.argmax()) in drawn:
-            raise Mistake("It gives the most likely token every time; that is greedy.")
-        raise Mistake(f"It gave {first} in all of {DRAWS} draws. Where is the chance?")
-    if near(shares, p):
-        return
-    if near(shares, torch.full((SIZE,), 1 / SIZE)):
-        raise Mistake(
-            "It draws all tokens equally often: it ignores the probabilities."
-        )
-    if near(shares, p.sort(descending=True).values) or near(shares, p.sort().values):
-        raise Mistake(
-            "It gives a token's place in the sorted list, not its id: sorting loses ids."
-        )
-    if near(shares, p.roll(1)) or near(shares, p.roll(-1)):
-        raise Mistake("It draws the neighbour of the right token: off by one.")
-    worst = int((shares - p).abs().argmax())
-    raise Mistake(
-        f"Token {worst} has probability {p[worst]:.2f} and came up in "
-        f"{shares[worst]:.2f} of {DRAWS} draws."
+SAMPLE_MISTAKES = mistakes(
+    sampling.sample,
+    ("greedy", GREEDY, (CHOICE, "int(probabilities.argmax())")),
+    ("uniform", EQUALLY, (CHOICE, "int(point * len(ends))")),
+    ("softmax again", EQUALLY, ("probabilities.", "probabilities.softmax(0).")),
+    ("chance of its own", OWN_CHANCE, ("generator=generator", "generator=None")),
+    ("place in the sorted list", SORTED,
+     ("probabilities.", "probabilities.sort(descending=True).values.")),
+    ("place from the smallest", SORTED, ("probabilities.", "probabilities.sort().values.")),
+    ("one too far",
+     "It draws the token after the right one, and in the end one that there isn't: off by "
+     "one. Ids count from 0.",
+     (CHOICE, f"{CHOICE} + 1")),
+    ("one too early",
+     "It draws the token before the right one: off by one. The first sum above the random "
+     "number belongs to the token.",
+     (CHOICE, f"{CHOICE} - 1")),
+    ("no sum", NO_SUM, UNSUMMED, WHOLE, first("end > point")),
+    ("no sum, below", NO_SUM, UNSUMMED, WHOLE, first("end < point")),
+    ("the wrong way round",
+     "It takes the first sum that is below the random number; take the first that is above.",
+     first("end < point")),
+    ("new chance for each token",
+     "It takes a new random number for each token that it looks at. Take one, and hold it "
+     "against all sums.",
+     first(f"{CHANCE} < end")),
+    ("the largest product",
+     "It multiplies each probability by chance and takes the largest, so the likely ones "
+     "come too often. Take one random number, and see whose piece of the ruler it hits.",
+     (CHOICE, "int((probabilities * torch.rand(len(ends), generator=generator)).argmax())")),
+    ("a seed in each call", SAME,
+     (CHANCE, "torch.rand(1, generator=generator.manual_seed(0))")),
+    ("a tensor", TENSOR, (CHOICE, CHOICE.removeprefix("int"))),
+)  # fmt: skip
+
+
+def drawn(sample: Callable, p: torch.Tensor, source: torch.Generator, count: int):
+    """How often each id came up; what is no id counts by its type."""
+    ids = (sample(p.clone(), source) for _ in range(count))
+    return Counter(id if type(id) in (int, type(None)) else type(id) for id in ids)
+
+
+def near(ours: Counter, theirs: Counter) -> bool:
+    """Whether two counts may come of one chance: five standard deviations for each id."""
+    n, m = ours.total(), theirs.total()
+    pairs = [(ours[id] / n, theirs[id] / m) for id in {*ours, *theirs}]
+    return all(
+        abs(a - b) <= 5 * ((a + b) / 2 * (1 - (a + b) / 2) * (1 / n + 1 / m)) ** 0.5
+        for a, b in pairs
     )
 
 
-def near(shares: torch.Tensor, p: torch.Tensor) -> bool:
-    """Whether measured shares fit p: five standard deviations for each token."""
-    deviation = (p * (1 - p) / DRAWS).sqrt()
-    return bool(((shares - p).abs() < 5 * deviation + 0.002).all())
+def follows_probabilities(sample, generator):
+    shares = [0.4, 0.25, 0.15, 0.1, 0.06, 0.04]
+    p = torch.tensor(shares)[torch.randperm(6, generator=generator)]
+    call, value = f"sample({shown(p)}, generator)", sample(p.clone(), generator)
+    if type(value) not in (int, torch.Tensor, type(None)):
+        raise Mistake(told(call, value, int(p.argmax())))
+    counts = drawn(sample, p, generator, DRAWS)
+    right = Counter(
+        {i: round(DRAWS * 1e6 * share) for i, share in enumerate(p.tolist())}
+    )
+    if near(counts, right) and counts.keys() <= right.keys():
+        return
+    varies(sample, list(counts), generator)
+    for one in SAMPLE_MISTAKES:
+        if all(near(drawn(one.answer, p, generator, n), counts) for n in (FEW, DRAWS)):
+            raise Mistake(one.words)
+    gap = {i: abs(counts[i] - right[i] / 1e6) for i in {*counts, *right}}
+    worst = max(gap, key=lambda id: (id not in right, gap[id]))
+    raise Mistake(
+        f"{counts[worst]} of {DRAWS} calls of {call} gave {worst}; it should be about "
+        f"{right[worst] / 1e6:.0f}."
+    )
+
+
+def varies(sample: Callable, ids: list, generator: torch.Generator) -> None:
+    """Demand different ids. (No one point hits the largest piece of all three rulers.)"""
+    if len(set(ids)) == 1 and type(ids[0]) is int:
+        rulers = (torch.eye(3) + 30) / 91
+        greedy = [sample(p, generator) for p in rulers] == [0, 1, 2]
+        raise Mistake(GREEDY if greedy else SAME)
 
 
 def generator_decides(sample, generator):
-    p = some_probabilities(generator)
-    seed = int(torch.randint(1_000_000, (1,), generator=generator))
-    runs = []
-    for _ in range(2):
-        source = torch.Generator().manual_seed(seed)
-        runs.append([sample(p.clone(), source) for _ in range(40)])
-    if runs[0] != runs[1]:
-        raise Mistake(
-            "The same seed drew different ids. Take every random number from the "
-            "generator: torch.rand(1, generator=generator)."
-        )
-    if len(set(runs[0])) == 1:
-        raise Mistake("Forty draws from one generator were all the same token.")
+    p, seed = torch.tensor([0.4, 0.1, 0.2, 0.3]), whole(generator, 0, 1_000_000)
+    sources = (torch.Generator().manual_seed(seed) for _ in range(2))
+    one, again = ([sample(p.clone(), s) for _ in range(40)] for s in sources)
+    if one != again:
+        raise Mistake(OWN_CHANCE)
+    varies(sample, one, generator)
 
 
 def impossible_never_drawn(sample, generator):
-    p = torch.zeros(SIZE)
-    allowed = torch.randperm(SIZE - 2, generator=generator)[:2] + 1
-    p[allowed] = torch.tensor([0.3, 0.7])
-    want_type(sample(p.clone(), generator), int, "sample(probabilities, generator)")
-    drawn = {sample(p.clone(), generator) for _ in range(300)}
-    stray = drawn - set(allowed.tolist())
-    if stray:
-        raise Mistake(
-            f"It drew token {sorted(stray)[0]}, whose probability is 0: ignores the "
-            "probabilities, or off by one at a boundary."
-        )
-
-
-def wrong_greedy(probabilities, generator):
-    return int(probabilities.argmax())
-
-
-def wrong_uniform(probabilities, generator):
-    return int(torch.randint(len(probabilities), (1,), generator=generator))
-
-
-def wrong_own_chance(probabilities, generator):
-    return int(torch.multinomial(probabilities, 1))
-
-
-def wrong_sorted_place(probabilities, generator):
-    ordered = probabilities.sort(descending=True).values
-    return int(torch.multinomial(ordered, 1, generator=generator))
-
-
-def wrong_one_too_far(probabilities, generator):
-    ends = probabilities.cumsum(0)
-    point = torch.rand(1, generator=generator)
-    return int((ends < point).sum()) + 1
-
-
-def wrong_single_probability(probabilities, generator):
-    point = torch.rand(1, generator=generator)
-    for i, p in enumerate(probabilities):
-        if p > point:  # one probability, not their sum so far
-            return i
-
-
-def wrong_tensor(probabilities, generator):
-    return torch.multinomial(probabilities, 1, generator=generator)
+    p = torch.zeros(7)
+    p[torch.randperm(5, generator=generator)[:2] + 1] = torch.tensor([0.3, 0.7])
+    for id in drawn(sample, p, generator, FEW):
+        if id not in p.nonzero():
+            raise Mistake(
+                f"sample({shown(p)}, generator) gave {id}, and may give only a token whose "
+                "probability is above 0. Is it off by one at the end of a piece?"
+            )
 
 
 SAMPLE = Exercise(
@@ -152,130 +173,105 @@ SAMPLE = Exercise(
     reference=sampling.sample,
     checks=(
         Check(
-            name="draws follow the probabilities",
-            points=2,
-            proves="draws each token as often as its probability says",
-            hint="Add the probabilities up one by one (`cumsum`). The first sum that is "
+            "draws follow the probabilities", 2,
+            "draws each token as often as its probability says",
+            "Add the probabilities up one by one (`cumsum`). The first sum that is "
             "above your random number belongs to the token you want.",
-            run=draws_follow_probabilities,
+            follows_probabilities,
         ),
         Check(
-            name="the generator decides",
-            points=1,
-            proves="draws the same ids from the same seed",
-            hint="Is there a random number that does not come from `generator`?",
-            run=generator_decides,
+            "the generator decides", 1, "draws the same ids from the same seed",
+            "Is there a random number that does not come from `generator`?",
+            generator_decides,
         ),
         Check(
-            name="the impossible never happens",
-            points=1,
-            proves="never draws a token of probability 0",
-            hint="What if the first token has probability 0 and the random number is 0?",
-            run=impossible_never_drawn,
+            "the impossible never happens", 1, "never draws a token of probability 0",
+            "What if the first token has probability 0 and the random number is 0?",
+            impossible_never_drawn,
         ),
     ),
-    wrong=(
-        Wrong("greedy", wrong_greedy, "that is greedy"),
-        Wrong("uniform", wrong_uniform, "ignores the probabilities"),
-        Wrong(
-            "a generator of its own", wrong_own_chance, "The same seed drew different"
-        ),
-        Wrong("place in the sorted list", wrong_sorted_place, "sorting loses ids"),
-        Wrong("one too far", wrong_one_too_far, "off by one"),
-        Wrong("no sum", wrong_single_probability, "draws gave None"),
-        Wrong("a tensor", wrong_tensor, "is a Tensor; it should be an int"),
-    ),
-)
+    wrong=SAMPLE_MISTAKES,
+)  # fmt: skip
 
 
 # 00.distinct ------------------------------------------------------------------------
 
+RUN, STARTS = "tuple(ids[i : i + n])", "range(len(ids) - n + 1)"
+SHARE = "len(set(runs)) / len(runs)"
+OVERLAP = "The runs overlap: one starts at every token, not every n."
+ORDER = "Order counts, and so does a token that comes twice: (5, 6) and (6, 5) are two runs."
+DIVISOR = (
+    "Divide by the number of runs, which is not the number of ids: len(ids) - n + 1."
+)
 
-def some_ids(generator: torch.Generator) -> list[int]:
-    """Thirty ids out of four whose digits run together: (1, 11) is not (11, 1)."""
-    picks = torch.randint(4, (30,), generator=generator).tolist()
-    return [(1, 11, 111, 2)[pick] for pick in picks]
+DISTINCT_MISTAKES = mistakes(
+    sampling.distinct,
+    ("single tokens", "It counts single tokens; count runs of n tokens.",
+     (RUN, "ids[i]"), (STARTS, "range(len(ids))")),
+    ("runs that do not overlap", OVERLAP, (STARTS, "range(0, len(ids), n)")),
+    ("whole runs that do not overlap", OVERLAP, (STARTS, "range(0, len(ids) - n + 1, n)")),
+    ("runs that come once",
+     "It counts only the runs that come once. A run that comes twice is one different run "
+     "too.",
+     (SHARE, "sum(runs.count(run) == 1 for run in runs) / len(runs)")),
+    ("the last run is missing", "The last run is missing: it starts at len(ids) - n.",
+     (" + 1", "")),
+    ("parts of runs",
+     "Near the end it takes runs shorter than n. The last run starts at len(ids) - n.",
+     (STARTS, "range(len(ids))")),
+    ("by ids", DIVISOR, (SHARE, "len(set(runs)) / len(ids)")),
+    ("by one too few", DIVISOR, (SHARE, "len(set(runs)) / (len(ids) - n)")),
+    ("not divided",
+     "That is the number of different runs; divide it by the number of all runs.",
+     (SHARE, "len(set(runs))")),
+    ("upside down", "That is upside down: all runs divided by the different ones.",
+     (SHARE, "len(runs) / len(set(runs))")),
+    ("the share that repeats",
+     "That is the share of runs that have come before. Take the share of different runs: "
+     "it is what is missing to 1.",
+     (SHARE, f"1 - {SHARE}")),
+    ("lists in a set", "A set takes tuples and no lists: tuple(ids[i : i + n]) is a run.",
+     (RUN, "ids[i : i + n]")),
+    ("sets of tokens", ORDER, (RUN, "frozenset(ids[i : i + n])")),
+    ("sorted runs", ORDER, (RUN, "tuple(sorted(ids[i : i + n]))")),
+    ("joined digits",
+     "Written one after the other, (1, 11) and (11, 1) are both 111. Compare tuples of ids, "
+     "not their digits.",
+     (RUN, '"".join(map(str, ids[i : i + n]))')),
+    ("always three", "It ignores n, and takes runs of three.",
+     (RUN, "tuple(ids[i : i + 3])"), (STARTS, "range(len(ids) - 2)")),
+    ("always two", "It ignores n, and takes runs of two.",
+     (RUN, "tuple(ids[i : i + 2])"), (STARTS, "range(len(ids) - 1)")),
+    ("no short texts", "A text shorter than n divides by zero; give 1.0 for it.",
+     (" if runs else 1.0", "")),
+    ("0 for short texts", "A text too short for a run counts as 1.0, not as 0.",
+     ("else 1.0", "else 0.0")),
+)  # fmt: skip
 
 
-def counts_distinct_runs(distinct, generator):
-    ids = some_ids(generator)
-    for n in (2, 3):
-        runs = [ids[i : i + n] for i in range(30 - n + 1)]
-        different = [run for i, run in enumerate(runs) if run not in runs[:i]]
-        value = distinct(list(ids), n)
-        want_type(value, float, f"distinct(ids, {n})")
-        if math.isclose(value, len(different) / len(runs)):
-            continue
-        apart = [tuple(ids[i : i + n]) for i in range(0, 30, n)]
-        if math.isclose(value, len(set(ids)) / 30):
-            raise Mistake("It counts single tokens; count runs of n tokens.")
-        if math.isclose(value, len(set(apart)) / len(apart)):
-            raise Mistake("The runs overlap: one starts at every token, not every n.")
-        once = [run for run in runs if runs.count(run) == 1]
-        if math.isclose(value, len(once) / len(runs)):
-            raise Mistake(
-                "It counts only the runs that come once. A run that comes twice is one "
-                "different run too."
-            )
-        if math.isclose(value, len(different) / 30):
-            raise Mistake(
-                "Divide by the number of runs, which is not the number of ids."
-            )
-        short = [tuple(run) for run in runs[:-1]]
-        if math.isclose(value, len(set(short)) / len(short)):
-            raise Mistake("The last run is missing: it starts at len(ids) - n.")
-        want_close(value, len(different) / len(runs), f"distinct({ids}, {n})")
+def numpy_distinct(ids: list[int], n: int = 3) -> float:
+    if len(ids) < n:
+        return 1.0
+    runs = np.lib.stride_tricks.sliding_window_view(np.array(ids), n)
+    return len(np.unique(runs, axis=0)) / len(runs)
 
 
-def loops_score_low(distinct, generator):
+def some_runs(generator):
+    """Ids whose digits run together, and what the lesson calls: n left out."""
+    texts = [[pick(generator, (1, 11, 111, 2)) for _ in range(14)] for _ in range(4)]
+    return [([5, 6, 5, 6], 2), ([5, 6, 5, 6],), (texts[0],)] + [
+        (text, n) for n, text in zip((1, 2, 3, 4), texts)
+    ]
+
+
+def loops(generator):
     lap = torch.randperm(50, generator=generator)[:5].tolist()
-    want_close(distinct(lap * 20, 3), 5 / 98, "distinct of five tokens twenty times")
-    want_close(distinct(list(range(40)), 3), 1.0, "distinct of forty different tokens")
+    return [(lap * 2,), (lap * 4, 3), (lap * 20, 3), (lap * 20,), (list(range(40)), 3)]
 
 
-def short_texts_do_not_fail(distinct, generator):
-    want_close(distinct([7, 8, 9], 3), 1.0, "distinct of one run")
-    try:
-        value = distinct([7], 3)
-    except ZeroDivisionError:
-        raise Mistake(
-            "A text shorter than n divides by zero; give 1.0 for it."
-        ) from None
-    want_close(value, 1.0, "distinct of a text shorter than n")
-
-
-def wrong_single(ids, n=3):
-    return len(set(ids)) / len(ids) if len(ids) >= n else 1.0
-
-
-def wrong_apart(ids, n=3):
-    runs = [tuple(ids[i : i + n]) for i in range(0, len(ids), n)]
-    return len(set(runs)) / len(runs)
-
-
-def wrong_once(ids, n=3):
-    runs = [tuple(ids[i : i + n]) for i in range(len(ids) - n + 1)]
-    return sum(runs.count(run) == 1 for run in runs) / len(runs) if runs else 1.0
-
-
-def wrong_last_missing(ids, n=3):
-    runs = [tuple(ids[i : i + n]) for i in range(len(ids) - n)]
-    return len(set(runs)) / len(runs) if runs else 1.0
-
-
-def wrong_divisor(ids, n=3):
-    runs = {tuple(ids[i : i + n]) for i in range(len(ids) - n + 1)}
-    return len(runs) / len(ids)
-
-
-def wrong_short(ids, n=3):
-    runs = [tuple(ids[i : i + n]) for i in range(len(ids) - n + 1)]
-    return len(set(runs)) / len(runs)
-
-
-def wrong_repeated(ids, n=3):
-    runs = [tuple(ids[i : i + n]) for i in range(len(ids) - n + 1)]
-    return 1 - len(set(runs)) / len(runs) if runs else 1.0
+def short_texts(generator):
+    ids = torch.randperm(90, generator=generator).tolist()
+    return [(ids[:length], 3) for length in (3, 2, 1, 0)] + [(ids[:3], 4), (ids[:1],)]
 
 
 DISTINCT = Exercise(
@@ -291,158 +287,128 @@ DISTINCT = Exercise(
     reference=sampling.distinct,
     checks=(
         Check(
-            name="counts different runs",
-            points=2,
-            proves="counts each different run of n tokens once",
-            hint="`tuple(ids[i : i + n])` is a run, and a `set` keeps one of each.",
-            run=counts_distinct_runs,
+            "counts different runs", 2, "counts each different run of n tokens once",
+            "`tuple(ids[i : i + n])` is a run, and a `set` keeps one of each.",
+            agrees(numpy_distinct, some_runs, DISTINCT_MISTAKES),
         ),
         Check(
-            name="a loop scores low",
-            points=1,
-            proves="tells a text that goes round in circles from one that doesn't",
-            hint="A text that repeats itself has few different runs among many.",
-            run=loops_score_low,
+            "a loop scores low", 1,
+            "tells a text that goes round in circles from one that doesn't",
+            "A text that repeats itself has few different runs among many.",
+            agrees(numpy_distinct, loops, DISTINCT_MISTAKES),
         ),
         Check(
-            name="short texts",
-            points=1,
-            proves="takes a text that is shorter than n",
-            hint="How many runs of three are there in a text of one token?",
-            run=short_texts_do_not_fail,
+            "short texts", 1, "takes a text that is shorter than n",
+            "How many runs of three are there in a text of one token?",
+            agrees(numpy_distinct, short_texts, DISTINCT_MISTAKES),
         ),
     ),
-    wrong=(
-        Wrong("single tokens", wrong_single, "count runs of n tokens"),
-        Wrong("runs that do not overlap", wrong_apart, "The runs overlap"),
-        Wrong("runs that come once", wrong_once, "only the runs that come once"),
-        Wrong("the last run is missing", wrong_last_missing, "The last run is missing"),
-        Wrong("the wrong divisor", wrong_divisor, "Divide by the number of runs"),
-        Wrong("no short texts", wrong_short, "shorter than n"),
-        Wrong("the share that repeats", wrong_repeated, "it should be"),
-    ),
-)
+    wrong=DISTINCT_MISTAKES,
+)  # fmt: skip
 
 
 # 00.log_probability -----------------------------------------------------------------
 
+ENTRY, STEPS = "log_p[t - 1, ids[t]]", "range(1, len(ids))"
+SUM = f"sum(float({ENTRY}) for t in {STEPS})"
+TEXT = "torch.tensor([ids], device=devices.where(model))"
+OFF_BY_ONE = (
+    "It asks position t for token t. Off by one: position t predicts token t + 1."
+)
+MEAN = "This is the mean; the whole text's is the sum."
+PRODUCT = (
+    "On 600 tokens the product of all probabilities rounds to zero, which has no logarithm. "
+    "Add logarithms, never multiply."
+)
+FACTORS = f"torch.tensor([float({ENTRY}) for t in {STEPS}]).double().exp()"
 
-def table_model(generator: torch.Generator):
-    """A model small enough to work out by hand: logits depend on the last two ids.
-
-    Returns the model, ids (1, T) → logits (1, T, V), and its table of log p (V, V, V).
-    """
-    logits = 3 * torch.randn(SIZE, SIZE, SIZE, generator=generator)
-
-    def model(ids):
-        before = torch.cat([ids[:, :1], ids[:, :-1]], dim=1)  # the first has none
-        return logits[before, ids]
-
-    return model, torch.log_softmax(logits, dim=-1)
-
-
-def path_sum(log_p: torch.Tensor, ids: list[int]) -> float:
-    """log p of ids by the table, one step at a time."""
-    steps = zip([ids[0], *ids], ids, ids[1:])
-    return sum(float(log_p[a, b, c]) for a, b, c in steps)
-
-
-def sums_log_probabilities(log_probability, generator):
-    model, log_p = table_model(generator)
-    ids = torch.randint(SIZE, (9,), generator=generator).tolist()
-    value = log_probability(model, list(ids))
-    if isinstance(value, torch.Tensor):
-        raise Mistake("It returns a tensor; turn the sum into a number with float(…).")
-    want_type(value, float, "log_probability(model, ids)")
-    right = path_sum(log_p, ids)
-    rows = torch.log_softmax(model(torch.tensor([ids]))[0], dim=-1)  # (T, V)
-    same = sum(float(rows[t, ids[t]]) for t in range(len(ids)))
-    alone = sum(float(log_p[a, a, b]) for a, b in zip(ids, ids[1:]))
-    if math.isclose(value, right, rel_tol=2e-5):
-        return
-    if math.isclose(value, alone, rel_tol=2e-5):
-        raise Mistake(
-            "It shows the model one token at a time. Each prediction reads all the tokens "
-            "before it: give the model the whole text."
-        )
-    logits = model(torch.tensor([ids]))[0]
-    raw = sum(float(logits[t - 1, ids[t]]) for t in range(1, len(ids)))
-    if math.isclose(value, math.exp(right), rel_tol=2e-5):
-        raise Mistake("This is the probability; return its logarithm.")
-    if math.isclose(value, same, rel_tol=2e-5):
-        raise Mistake(
-            "It asks position t for token t. Off by one: position t predicts token t + 1."
-        )
-    if math.isclose(value, raw, rel_tol=2e-5):
-        raise Mistake("It adds logits; log_softmax turns them into log probabilities.")
-    if math.isclose(value, right / 8, rel_tol=2e-5):
-        raise Mistake("This is the mean; the whole text's is the sum.")
-    raise Mistake(f"It gives {value:.3f}; the table's own sum is {right:.3f}.")
-
-
-def one_token_is_certain(log_probability, generator):
-    model, _ = table_model(generator)
-    value = log_probability(
-        model, [int(torch.randint(SIZE, (1,), generator=generator))]
-    )
-    value = 0.0 if type(value) is int and value == 0 else value  # sum([]) is fine
-    want_close(value, 0.0, "log_probability of a single token, nothing predicted,")
-
-
-def long_texts_do_not_vanish(log_probability, generator):
-    model, log_p = table_model(generator)
-    ids = torch.randint(SIZE, (600,), generator=generator).tolist()
-    value = log_probability(model, list(ids))
-    if value == -math.inf or value == 0.0:
-        raise Mistake(
-            "On 600 tokens the product rounded to zero. Add logarithms, never multiply."
-        )
-    want_close(value, path_sum(log_p, ids), "log_probability of 600 tokens", 1e-3)
+LOG_PROBABILITY_MISTAKES = mistakes(
+    sampling.log_probability,
+    ("the probability itself", "This is the probability; return its logarithm.",
+     (SUM, f"math.exp({SUM})")),
+    ("log of a product", PRODUCT, (SUM, f"float({FACTORS}.prod().log())")),
+    ("math.log of a product", PRODUCT, (SUM, f"math.log({FACTORS}.prod())")),
+    ("token t from position t", OFF_BY_ONE, ("t - 1", "t"), (STEPS, "range(len(ids))")),
+    ("token t from position t, from 1", OFF_BY_ONE, ("t - 1", "t")),
+    ("token t from position t, but the last", OFF_BY_ONE, ("ids[t]", "ids[t - 1]")),
+    ("logits", "It adds logits; log_softmax turns them into log probabilities.",
+     ("torch.log_softmax(logits[0].float(), dim=-1)", "logits[0]")),
+    ("probabilities", "It adds probabilities; log_softmax gives their logarithms.",
+     ("torch.log_softmax", "torch.softmax")),
+    ("along the text",
+     "log_softmax goes along the positions. The vocabulary is the last axis: dim=-1.",
+     ("dim=-1", "dim=0")),
+    ("along the texts",
+     "log_softmax of logits (1, T, V) along the first axis gives zeros: there is one text. "
+     "The vocabulary is the last axis: dim=-1.",
+     ("logits[0].float(), dim=-1)", "logits, dim=0)[0]")),
+    ("the mean", MEAN, (SUM, f"{SUM} / max(1, len(ids) - 1)")),
+    ("the mean over all ids", MEAN, (SUM, f"{SUM} / len(ids)")),
+    ("the loss", "This is minus the logarithm, the loss of later lessons: take the sum as "
+     "it is, below 0.",
+     (SUM, f"-{SUM}")),
+    ("one token at a time",
+     "It shows the model one token at a time. Each prediction reads all the tokens before "
+     "it: give the model the whole text.",
+     (ENTRY, "model(torch.tensor([[ids[t - 1]]]))[0, 0].log_softmax(-1)[ids[t]]")),
+    ("the first token too",
+     "It counts the first token too, which nothing predicted (row -1 is the last row). "
+     "Begin with the second.",
+     (STEPS, "range(len(ids))")),
+    ("the last token is missing", "The last token is left out: row T - 2 predicts it.",
+     (STEPS, "range(1, len(ids) - 1)")),
+    ("every row with every id",
+     "That takes every row with every id, (T - 1) · (T - 1) numbers. Take one id a row: a "
+     "loop over t, or log_p[torch.arange(T - 1), ids[1:]].",
+     (SUM, "float(log_p[:-1, ids[1:]].sum())")),
+    ("the likeliest tokens",
+     "It adds the log p of the likeliest token at each place. Take that of the token that "
+     "stands in the text, ids[t].",
+     (ENTRY, "log_p[t - 1].max()")),
+    ("a tensor", "It returns a tensor; turn the sum into a number with float(…).",
+     (f"float({ENTRY})", ENTRY)),
+    ("a list for a tensor", "The model takes a tensor and no list: torch.tensor([ids]).",
+     (TEXT, "[ids]")),
+    ("no batch",
+     "The model takes several texts at once, (B, T): one text is torch.tensor([ids]), with "
+     "a second pair of brackets.",
+     (TEXT, "torch.tensor(ids)")),
+    ("all texts", "The logits are (1, T, V): [0] takes the one text, and rows come after.",
+     ("logits[0]", "logits")),
+)  # fmt: skip
 
 
-def _log_p(model, ids):
-    return torch.log_softmax(model(torch.tensor([ids]))[0], dim=-1)
+def some_model(generator: torch.Generator, most: float = 3.0) -> Callable:
+    """A model, ids (1, T) → logits (1, T, 3), that can be typed: it reads all tokens."""
+    rows = shown(tenths(generator, 3, 3, most=most))
+    return typed(f"lambda ids: torch.tensor({rows})[ids.cumsum(1) % 3]")
 
 
-def wrong_product(model, ids):
-    p = _log_p(model, ids).exp()
-    product = 1.0
-    for t in range(1, len(ids)):
-        product *= float(p[t - 1, ids[t]])
-    return product
+def torch_log_probability(model: Callable, ids: list[int]) -> float:
+    row = torch.tensor(ids)
+    loss = F.cross_entropy(model(row[None])[0, :-1], row[1:], reduction="sum")
+    return -float(loss) if len(ids) > 1 else 0.0
 
 
-def wrong_product_then_log(model, ids):
-    product = wrong_product(model, ids)
-    return math.log(product) if product > 0 else -math.inf
+def number(value: Any) -> Any:
+    """The sum of nothing is a whole 0: as good as 0.0."""
+    return float(value) if type(value) is int else value
 
 
-def wrong_same_position(model, ids):
-    log_p = _log_p(model, ids)
-    return float(sum(log_p[t, ids[t]] for t in range(len(ids))))
+def sums(*lengths: int, most: float = 3.0, words: str = "") -> Callable:
+    """Make a check: random texts of some lengths, and mistakes, or only those of some words."""
+    wrong = [one for one in LOG_PROBABILITY_MISTAKES if words in ("", one.words)]
 
+    def texts(generator):
+        return [
+            (
+                some_model(generator, most),
+                [whole(generator, 0, 2) for _ in range(length)],
+            )
+            for length in lengths
+        ]
 
-def wrong_logits(model, ids):
-    logits = model(torch.tensor([ids]))[0]
-    return sum(float(logits[t - 1, ids[t]]) for t in range(1, len(ids)))
-
-
-def wrong_mean(model, ids):
-    log_p = _log_p(model, ids)
-    steps = range(1, len(ids))
-    return sum(float(log_p[t - 1, ids[t]]) for t in steps) / max(1, len(steps))
-
-
-def wrong_first_token_too(model, ids):
-    log_p = _log_p(model, ids)
-    return sum(float(log_p[t - 1, ids[t]]) for t in range(len(ids)))
-
-
-def wrong_one_token_at_a_time(model, ids):
-    total = 0.0
-    for a, b in zip(ids, ids[1:]):
-        total += float(_log_p(model, [a])[-1, b])
-    return total
+    return agrees(torch_log_probability, texts, wrong, look=number)
 
 
 LOG_PROBABILITY = Exercise(
@@ -459,40 +425,25 @@ LOG_PROBABILITY = Exercise(
     reference=sampling.log_probability,
     checks=(
         Check(
-            name="sums log probabilities",
-            points=2,
-            proves="adds log p of each token given those before it",
-            hint="Token `ids[t]` is predicted by row `t - 1`. With the text in front, "
+            "sums log probabilities", 2,
+            "adds log p of each token given those before it",
+            "Token `ids[t]` is predicted by row `t - 1`. With the text in front, "
             "`log_p[0, t - 1, ids[t]]` is its log p.",
-            run=sums_log_probabilities,
+            sums(2, 3, 5, 9),
         ),
         Check(
-            name="one token",
-            points=1,
-            proves="says 0 where nothing was predicted",
-            hint="How many predictions are there in a text of one token?",
-            run=one_token_is_certain,
+            "one token", 1, "says 0 where nothing was predicted",
+            "How many predictions are there in a text of one token?",
+            sums(1),
         ),
         Check(
-            name="long texts",
-            points=1,
-            proves="survives 600 tokens",
-            hint="0.1 multiplied by itself 400 times is 0 to a computer.",
-            run=long_texts_do_not_vanish,
+            "long texts", 1, "survives 600 tokens",
+            "0.1 multiplied by itself 400 times is 0 to a computer.",
+            sums(6, 600, most=9.0, words=PRODUCT),
         ),
     ),
-    wrong=(
-        Wrong("the probability itself", wrong_product, "return its logarithm"),
-        Wrong("log of a product", wrong_product_then_log, "never multiply"),
-        Wrong("token t from position t", wrong_same_position, "Off by one"),
-        Wrong("logits", wrong_logits, "log_softmax"),
-        Wrong("the mean", wrong_mean, "This is the mean"),
-        Wrong(
-            "one token at a time", wrong_one_token_at_a_time, "give the model the whole"
-        ),
-        Wrong("the first token too", wrong_first_token_too, "the table's own sum"),
-    ),
-)
+    wrong=LOG_PROBABILITY_MISTAKES,
+)  # fmt: skip
 
 
 # 00.pirate_script -------------------------------------------------------------------
@@ -507,90 +458,71 @@ def pirate_script(question: str) -> str:
     )
 
 
-def some_question(generator: torch.Generator) -> str:
-    topics = ["a kraken", "rope", "the moon", "soup", "fog", "a parrot", "maps"]
-    number = int(torch.randint(900, (1,), generator=generator)) + 100
-    topic = topics[int(torch.randint(len(topics), (1,), generator=generator))]
-    return f"Tell me {number} things about {topic}?"
+NAME = r"\nPirate: Arr,"
 
 
-def asks_the_question(script, generator):
-    for question in (some_question(generator), some_question(generator)):
-        text = script(question)
-        want_type(text, str, "pirate_script(question)")
-        if text.count(question) == 0:
-            raise Mistake(
-                'The question is not in the script. Did you forget the f in f"…"?'
-            )
-        if text.count(question) > 1:
-            raise Mistake("The question stands in the script more than once.")
+def is_turn(text: str) -> bool:
+    """Whether the end is a chat template's line that opens the assistant's turn."""
+    return text.endswith("assistant\n")
 
 
-def leaves_the_answer_open(script, generator):
-    question = some_question(generator)
-    text = script(question)
-    want_type(text, str, "pirate_script(question)")
-    rest = text[text.find(question) + len(question) :] if question in text else text
-    if not rest.strip():
-        raise Mistake(
-            "The script ends with the question, so the model goes on asking. End it with "
-            "the next speaker's name and a colon."
-        )
-    turn = text.endswith("assistant\n")  # a chat template ends with the line's end
-    if text != text.rstrip() and not turn:
-        raise Mistake(
-            "It ends in white space. Tokens carry the space in front of them, so a space "
-            "at the end leaves the model with a beginning it has seldom seen."
-        )
-    if rest.rstrip().lower().endswith("user:"):
-        raise Mistake("It ends with the user's name: the model will ask, not answer.")
-    if ":" not in rest and not turn:
-        raise Mistake("After the question, name the one who answers, with a colon.")
-    if len(rest.split()) > 8:
-        raise Mistake("You have written the answer yourself; leave it to the model.")
+# A fault: its name, its sentence, whether a script has it (asked of the script, the
+# question, and what follows it), and edits that bring it about.
+QUESTION_FAULTS = (
+    ("the question is missing",
+     'The question is not in the script. Did you forget the f in f"…"?',
+     lambda text, question, rest: question not in text,
+     ('f"User', '"User')),
+    ("the question twice", "The question stands in the script more than once.",
+     lambda text, question, rest: text.count(question) > 1,
+     ("User: {question}", "User: {question} {question}")),
+)  # fmt: skip
+ENDING_FAULTS = (
+    ("ends with the question",
+     "The script ends with the question, so the model goes on asking. End it with the next "
+     "speaker's name and a colon.",
+     lambda text, question, rest: not rest.strip(),
+     (NAME, "")),
+    ("a space at the end",
+     "It ends in white space. Tokens carry the space in front of them, so a space at the "
+     "end leaves the model with a beginning it has seldom seen.",
+     lambda text, question, rest: text != text.rstrip() and not is_turn(text),
+     (NAME, NAME + " ")),
+    ("the user's turn",
+     "It ends with the user's name: the model will ask, not answer.",
+     lambda text, question, rest: rest.lower().endswith("user:"),
+     (NAME, r"\nUser:")),
+    ("no colon", "After the question, name the one who answers, with a colon.",
+     lambda text, question, rest: ":" not in rest and not is_turn(text),
+     (NAME, r"\nPirate")),
+    ("writes the answer",
+     "You have written the answer yourself; leave it to the model.",
+     lambda text, question, rest: len(rest.split()) > 8,
+     (NAME, NAME + " matey, that be a fine thing to ask an old sailor like me.")),
+)  # fmt: skip
+SCENE_FAULTS = (
+    ("no scene",
+     "Nothing before the question speaks of a pirate. The model only knows what the script "
+     "tells it: set the scene first.",
+     lambda text, question, rest: "pirate" not in text.removesuffix(rest).lower(),
+     ("an old Pirate", "a Sailor"), ("pirate talk", "sailor talk")),
+)  # fmt: skip
 
 
-def sets_the_scene(script, generator):
-    question = some_question(generator)
-    text = script(question)
-    want_type(text, str, "pirate_script(question)")
-    before = text[: text.find(question)] if question in text else text
-    if "pirate" not in before.lower():
-        raise Mistake(
-            "Nothing before the question speaks of a pirate. The model only knows what "
-            "the script tells it: set the scene first."
-        )
+def lacks(*faults: tuple) -> Callable:
+    """Make a check: a script for any question has none of some faults."""
 
+    def run(script, generator):
+        for thing in ("a kraken", "the moon's ropes {old}"):
+            question = f"Tell me {whole(generator, 100, 999)} things about {thing}?"
+            text = script(question)
+            want_type(text, str, f"pirate_script({question!r})")
+            rest = text.partition(question)[2] if question in text else text
+            for _, words, has, *_ in faults:
+                if has(text, question, rest):
+                    raise Mistake(words)
 
-def wrong_no_question(question):
-    return "A pirate answers a User.\n\nUser: {question}\nPirate:"
-
-
-def wrong_ends_with_question(question):
-    return f"A pirate answers a User.\n\nUser: {question}"
-
-
-def wrong_trailing_space(question):
-    return f"A pirate answers a User.\n\nUser: {question}\nPirate: "
-
-
-def wrong_no_scene(question):
-    return f"User: {question}\nAssistant:"
-
-
-def wrong_writes_answer(question):
-    return (
-        f"A pirate answers a User.\n\nUser: {question}\n"
-        "Pirate: Arr, matey, that be a fine thing to ask an old sailor like me."
-    )
-
-
-def wrong_users_turn(question):
-    return f"A pirate answers a User.\n\nUser: {question}\nUser:"
-
-
-def wrong_twice(question):
-    return f"A pirate is asked: {question}\n\nUser: {question}\nPirate:"
+    return run
 
 
 PIRATE = Exercise(
@@ -606,37 +538,29 @@ PIRATE = Exercise(
     reference=pirate_script,
     checks=(
         Check(
-            name="asks the question",
-            points=1,
-            proves="puts any question into the script, once",
-            hint='`f"User: {question}"` puts the question in.',
-            run=asks_the_question,
+            "asks the question", 1, "puts any question into the script, once",
+            '`f"User: {question}"` puts the question in.',
+            lacks(*QUESTION_FAULTS),
         ),
         Check(
-            name="leaves the answer open",
-            points=1,
-            proves="stops where the pirate begins to speak",
-            hint="The last characters decide who speaks. End in a name and a colon, with "
+            "leaves the answer open", 1, "stops where the pirate begins to speak",
+            "The last characters decide who speaks. End in a name and a colon, with "
             "no space after.",
-            run=leaves_the_answer_open,
+            lacks(*ENDING_FAULTS),
         ),
         Check(
-            name="sets the scene",
-            points=1,
-            proves="tells the model that a pirate is speaking",
-            hint="What would you write above a scene in a play?",
-            run=sets_the_scene,
+            "sets the scene", 1, "tells the model that a pirate is speaking",
+            "What would you write above a scene in a play?",
+            lacks(*SCENE_FAULTS),
         ),
     ),
-    wrong=(
-        Wrong("the question is missing", wrong_no_question, "forget the f"),
-        Wrong("ends with the question", wrong_ends_with_question, "goes on asking"),
-        Wrong("a space at the end", wrong_trailing_space, "white space"),
-        Wrong("no scene", wrong_no_scene, "set the scene"),
-        Wrong("writes the answer", wrong_writes_answer, "leave it to the model"),
-        Wrong("the user's turn", wrong_users_turn, "the model will ask"),
-        Wrong("the question twice", wrong_twice, "more than once"),
+    wrong=mistakes(
+        pirate_script,
+        *(
+            (name, words, *edits)
+            for name, words, _, *edits in QUESTION_FAULTS + ENDING_FAULTS + SCENE_FAULTS
+        ),
     ),
-)
+)  # fmt: skip
 
 EXERCISES = (SAMPLE, DISTINCT, LOG_PROBABILITY, PIRATE)

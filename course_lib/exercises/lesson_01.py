@@ -1,29 +1,21 @@
 """Exercises of lesson 01: merge, encode, decode, GPT-2's ids, and what a text costs."""
 
-import math
+import codecs
 
 import torch
 
 from course_lib import tokenizer
-from course_lib.exercises.legacy import (
-    Check,
-    Exercise,
-    Mistake,
-    Wrong,
-    want_close,
-    want_equal,
-    want_type,
-)
-from course_lib.tokenizer import decode, encode_chunk, merge
+from course_lib.exercises.compare import called, shown
+from course_lib.exercises.form import agrees, mistakes, pick, typed, want, whole
+from course_lib.exercises.kinds import Check, Exercise, Mistake
+from course_lib.tokenizer import GPT2_SPLIT
 
-BYTES = {bytes([byte]): byte for byte in range(256)}  # the vocabulary before any merge
-MIXED = "naïve café 😀 தமிழ்"  # one to four bytes a character
+WHOLE = r"(?s).+"  # a pattern that leaves a text whole
 
 
-def letters(generator: torch.Generator, count: int, alphabet: str = "abc") -> bytes:
-    """Random letters, as bytes."""
-    picks = torch.randint(len(alphabet), (count,), generator=generator)
-    return "".join(alphabet[i] for i in picks).encode()
+def letters(generator: torch.Generator, count: int, alphabet: str = "abc") -> str:
+    """Random letters."""
+    return "".join(pick(generator, alphabet) for _ in range(count))
 
 
 def single(chunk: bytes) -> list[bytes]:
@@ -31,114 +23,132 @@ def single(chunk: bytes) -> list[bytes]:
     return [bytes([byte]) for byte in chunk]
 
 
+def vocabulary(generator: torch.Generator, text: str, merges: int) -> dict[bytes, int]:
+    """Ranks few enough to be shown: a text's bytes in a random order, then its merges.
+
+    A merge may reach across two words, as no token of a real vocabulary does.
+    """
+    start = sorted(set(single(text.encode())))
+    order = torch.randperm(len(start), generator=generator).tolist()
+    grown = list(tokenizer.train(text, 256 + merges, WHOLE))[256:]
+    return {token: rank for rank, token in enumerate([start[i] for i in order] + grown)}
+
+
 # 01.merge ---------------------------------------------------------------------------
 
-
-def glues_every_pair(merge_, generator):
-    parts = [*single(letters(generator, 24)), b"ab", b"c", b"a", b"b", b"a", b"b"]
-    wanted = merge(list(parts), (b"a", b"b"))
-    value = merge_(list(parts), (b"a", b"b"))
-    want_type(value, list, "merge(parts, pair)")
-    if any(type(part) is not bytes for part in value):
-        raise Mistake("The parts are bytes before and after; glue with left + right.")
-    if b"".join(value) != b"".join(parts):
-        raise Mistake(
-            f"The bytes changed: {b''.join(parts)} went in, {b''.join(value)} came out. "
-            "Merging only moves boundaries; it never loses a byte."
-        )
-    if value == parts:
-        raise Mistake("Nothing was glued together.")
-    if value.count(b"ab") < wanted.count(b"ab"):
-        raise Mistake("It stops before the end: glue the pair wherever it stands.")
-    want_equal(value, wanted, "merge(parts, (b'a', b'b'))")
-    if merge_([b"a", b"bc"], (b"ab", b"c")) == [b"abc"]:
-        raise Mistake(
-            "It glued a and bc for the pair (ab, c). Compare both parts, not the bytes "
-            "that they make together."
-        )
+HERE = "parts[i] == left and parts[i + 1 : i + 2] == [right]"
+TAKE, GLUE = "merged.append(parts[i])", "merged.append(left + right)"
+OWN = (GLUE, "merged.append(parts[i] + parts[i + 1])")
+PARTS = "The parts are bytes before and after; glue with left + right."
+PAST_THE_END = (
+    "parts[i + 1] reaches past the end. The last part has no right neighbour, and a list "
+    "that you glue in gets shorter than the range that you walk."
+)
 
 
-def does_not_overlap(merge_, generator):
-    count = 3 + 2 * int(torch.randint(3, (1,), generator=generator))
-    wanted = [b"aa"] * (count // 2) + [b"a"]
-    value = merge_([b"a"] * count, (b"a", b"a"))
-    want_type(value, list, "merge(parts, pair)")
-    if value == [b"aa"] * (count - 1):
-        raise Mistake(
-            f"{count} times b'a' became {len(value)} pairs: each byte can be glued once "
-            "only. After a merge, step over both."
-        )
-    want_equal(value, wanted, f"merge({count} times b'a', (b'a', b'a'))")
-
-
-def keeps_the_last_part(merge_, generator):
-    tail = single(letters(generator, 3, "xyz"))
-    value = merge_([b"a", b"b", *tail], (b"a", b"b"))
-    if value == [b"ab", *tail[:-1]]:
-        raise Mistake("The last part is lost: it has no right neighbour, yet it stays.")
-    want_equal(value, [b"ab", *tail], "merge when the last part belongs to no pair")
-    want_equal(merge_([b"a"], (b"a", b"b")), [b"a"], "merge of a single part")
-
-
-def wrong_overlap(parts, pair):
-    merged, glued = [], False
-    for i, part in enumerate(parts):
-        starts = (part, *parts[i + 1 : i + 2]) == pair
-        if starts:
-            merged.append(part + parts[i + 1])
-        elif not glued:
-            merged.append(part)
-        glued = starts
-    return merged
-
-
-def wrong_first_only(parts, pair):
+def glued_in_a_range(parts, pair):
     for i in range(len(parts) - 1):
         if (parts[i], parts[i + 1]) == pair:
-            return [*parts[:i], parts[i] + parts[i + 1], *parts[i + 2 :]]
-    return parts
-
-
-def wrong_loses_last(parts, pair):
-    merged, i = [], 0
-    while i < len(parts) - 1:
-        both = (parts[i], parts[i + 1]) == pair
-        merged.append(parts[i] + parts[i + 1] if both else parts[i])
-        i += 2 if both else 1
-    return merged
-
-
-def wrong_keeps_right(parts, pair):
-    merged = []
-    for i, part in enumerate(parts):
-        both = (part, *parts[i + 1 : i + 2]) == pair
-        merged.append(part + parts[i + 1] if both else part)
-    return merged
-
-
-def wrong_nothing(parts, pair):
-    for i in range(len(parts)):
-        if parts[i : i + 2] == pair:  # a list never equals a tuple
             parts[i : i + 2] = [parts[i] + parts[i + 1]]
     return parts
 
 
-def wrong_joined(parts, pair):
-    merged, i = [], 0
-    while i < len(parts):
-        both = b"".join(parts[i : i + 2]) == pair[0] + pair[1]
-        merged.append(b"".join(parts[i : i + 2]) if both else parts[i])
-        i += 2 if both else 1
-    return merged
+MERGE_MISTAKES = mistakes(
+    tokenizer.merge,
+    ("pairs that overlap",
+     "A part is glued to its left neighbour and to its right one too: each byte can be "
+     "glued once only. After a merge, step over both.",
+     ("while i < len(parts)", "for i in range(len(parts))"),
+     ("else:", "elif parts[max(i - 1, 0) : i + 1] != [left, right]:")),
+    ("the first pair only", "It stops before the end: glue the pair wherever it stands.",
+     ("i += 2", "return merged + parts[i + 2 :]")),
+    ("the last part is lost", "The last part is lost: it has no right neighbour, yet it stays.",
+     ("i < len(parts)", "i < len(parts) - 1")),
+    ("past the end", PAST_THE_END, (HERE, "(parts[i], parts[i + 1]) == pair")),
+    ("a range too long", PAST_THE_END, glued_in_a_range),
+    ("keeps the right half",
+     "The right part comes once more after it was glued. Merging only moves boundaries; it "
+     "never loses or doubles a byte: after a merge, step over both parts.",
+     ("i += 2", "i += 1")),
+    ("the pair is lost", "The pair is lost where it should be glued: append left + right.",
+     (GLUE, "pass")),
+    ("only glued pairs", "It keeps the glued pairs only. The other parts stay as they are.",
+     (TAKE, "pass")),
+    ("list against tuple",
+     "Nothing was glued together. (A list, such as parts[i : i + 2], never equals a tuple.)",
+     (HERE, "parts[i : i + 2] == pair")),
+    ("joined bytes",
+     "It glued a and bc for the pair (ab, c). Compare both parts, not the bytes that they "
+     "make together.",
+     (HERE, 'b"".join(parts[i : i + 2]) == left + right'),
+     (GLUE, 'merged.append(b"".join(parts[i : i + 2]))')),
+    ("either order", "It glues the pair the other way round too: b, a is not the pair a, b.",
+     (HERE, "i + 1 < len(parts) and {parts[i], parts[i + 1]} == {left, right}"), OWN),
+    ("the left part only", "It looks at the left part only: glue where the right one follows.",
+     (HERE, "parts[i] == left and i + 1 < len(parts)"), OWN),
+    ("is for ==",
+     "Longer parts are not found. Does it compare with `is`? Two equal bytes may be two "
+     "things in memory: compare with ==.",
+     (HERE, "i + 1 < len(parts) and parts[i] is left and parts[i + 1] is right")),
+    ("from the right",
+     "It glues from right to left. From the left, three times b'a' are b'aa' and b'a'.",
+     ("left, right = pair", "parts, (right, left) = parts[::-1], pair"),
+     (GLUE, "merged.append(right + left)"), ("return merged", "return merged[::-1]")),
+    ("the pair itself", PARTS, (GLUE, "merged.append(pair)")),
+    ("a list for a part", PARTS, (GLUE, "merged.append([left, right])")),
+    ("text for bytes", PARTS, ("return merged", "return [part.decode() for part in merged]")),
+)  # fmt: skip
 
 
-def wrong_pair_itself(parts, pair):
-    merged = merge(parts, pair)
-    return [pair if part == pair[0] + pair[1] else part for part in merged]
+def replaced(parts: list[bytes], pair: tuple[bytes, bytes]) -> list[bytes]:
+    """Merge as a replacement in a text, in which each different part is a letter."""
+    known = list(dict.fromkeys([*parts, *pair, b"".join(pair)]))
+    letter = {part: chr(1000 + i) for i, part in enumerate(known)}
+    text = "".join(letter[part] for part in parts)
+    text = text.replace(letter[pair[0]] + letter[pair[1]], letter[b"".join(pair)])
+    return [known[ord(one) - 1000] for one in text]
 
 
-def wrong_text(parts, pair):
-    return [part.decode() for part in merge(parts, pair)]
+def lost_bytes(inputs: tuple, value: list, right: list) -> str:
+    """What is wrong if bytes were lost or doubled."""
+    if {type(part) for part in value} > {bytes} or b"".join(value) == b"".join(right):
+        return ""
+    return "the bytes changed, and merging only moves boundaries"
+
+
+def merges(*cases: tuple) -> list[tuple]:
+    """Cases: parts and a pair, whose bytes are new things in memory."""
+    return [
+        ([b"".join(single(part)) for part in parts], tuple(pair))
+        for parts, pair in cases
+    ]
+
+
+def everywhere(generator):
+    pair, some = single(b"ab"), [letters(generator, count) for count in (6, 300)]
+    return merges(
+        (single(some[0].encode()) + pair, pair),
+        ([b"ca", b"b", b"a", b"bc", b"b", b"a", b"b"], pair),
+        ([b"a", b"bc", b"ab", b"c", b"ab"], [b"ab", b"c"]),
+        (single(b"she sells sea shells"), single(b" s")),
+        (single(bytes(range(256))), pair),
+        (single(some[1].encode()), pair),
+    )
+
+
+def last_parts(generator):
+    tail = single(letters(generator, 3, "xyz").encode())
+    cases = (single(b"ab") + tail, [b"a"], single(b"ba"), single(b"abb"))
+    return merges(*((parts, single(b"ab")) for parts in cases))
+
+
+def runs(generator):
+    odd = 3 + 2 * whole(generator, 0, 3)
+    return merges(*(([b"a"] * count, [b"a"] * 2) for count in (2, 3, 4, odd)))
+
+
+def merges_as(cases):
+    return agrees(replaced, cases, MERGE_MISTAKES, why=lost_bytes)
 
 
 MERGE = Exercise(
@@ -147,121 +157,50 @@ MERGE = Exercise(
     minutes=10,
     rule=(
         "Glue a pair together wherever its two parts stand side by side, from left to "
-        "right. `parts` is a list of `bytes`; give back a list of `bytes`. No byte may be "
+        "right. `parts` is a list of `bytes`; give back a list of `bytes`, a new one or "
+        "`parts` itself, changed. No byte may be "
         'used twice: three `b"a"` in a row hold one pair, and one is left over.'
     ),
     reference=tokenizer.merge,
     checks=(
         Check(
-            name="glues every pair",
-            points=2,
-            proves="glues the pair wherever it stands",
-            hint="Walk with `while i < len(parts)`: where the pair starts, take two parts "
+            "glues every pair", 2, "glues the pair wherever it stands",
+            "Walk with `while i < len(parts)`: where the pair starts, take two parts "
             "and step two; elsewhere take one and step one.",
-            run=glues_every_pair,
+            merges_as(everywhere),
         ),
         Check(
-            name="keeps the last part",
-            points=1,
-            proves="keeps a last part without a neighbour",
-            hint="The last part has no right neighbour. Does your loop still reach it?",
-            run=keeps_the_last_part,
+            "keeps the last part", 1, "keeps a last part without a neighbour",
+            "The last part has no right neighbour. Does your loop still reach it?",
+            merges_as(last_parts),
         ),
         Check(
-            name="uses no byte twice",
-            points=1,
-            proves="uses no byte twice",
-            hint='What should `[b"a", b"a", b"a"]` become? Two parts, not three.',
-            run=does_not_overlap,
+            "uses no byte twice", 1, "uses no byte twice",
+            'What should `[b"a", b"a", b"a"]` become? Two parts, not three.',
+            merges_as(runs),
         ),
     ),
-    wrong=(
-        Wrong("pairs that overlap", wrong_overlap, "can be glued once"),
-        Wrong("the first pair only", wrong_first_only, "stops before the end"),
-        Wrong("the last part is lost", wrong_loses_last, "The last part is lost"),
-        Wrong("keeps the right half", wrong_keeps_right, "The bytes changed"),
-        Wrong("list against tuple", wrong_nothing, "Nothing was glued"),
-        Wrong("joined bytes", wrong_joined, "Compare both parts"),
-        Wrong("the pair itself", wrong_pair_itself, "The parts are bytes"),
-        Wrong("text for bytes", wrong_text, "The parts are bytes"),
-    ),
-)
+    wrong=MERGE_MISTAKES,
+    may_change=("parts",),
+)  # fmt: skip
 
 
 # 01.encode_chunk --------------------------------------------------------------------
 
-
-def some_ranks(generator: torch.Generator) -> dict[bytes, int]:
-    """A small vocabulary, trained on random letters, so that no two checks are alike."""
-    text = letters(generator, 3_000, "aaabbcd ").decode()
-    return tokenizer.train(text, 300)
-
-
-def gives_ids(encode, generator):
-    value = encode(letters(generator, 6), dict(BYTES))
-    want_type(value, list, "encode_chunk(chunk, ranks)")
-    if value and type(value[0]) is bytes:
-        raise Mistake("These are the tokens themselves; give their ids: ranks[token].")
-    order = torch.randperm(256, generator=generator).tolist()
-    ranks = {bytes([byte]): rank for byte, rank in enumerate(order)}
-    value, wanted = encode(b"abc", dict(ranks)), [order[byte] for byte in b"abc"]
-    if value == [97, 98, 99]:
-        raise Mistake(
-            "It gives the bytes' own values. A single byte has a rank too: in GPT-2's "
-            "vocabulary b'a' is 64, not 97."
-        )
-    want_equal(value, wanted, "encode_chunk(b'abc') with shuffled bytes")
+BEST = "min(joined, key=lambda token: ranks.get(token, len(ranks)))"
+IDS, STEP = "[ranks[part] for part in parts]", "parts[i : i + 2] = [best]"
+LOWEST = (
+    "Of all pairs take the lowest rank, even when another stands further left, is longer, "
+    "or came later."
+)
+ONCE = "It stops after one round: a merge makes new neighbours. Merge until no pair is in ranks."
+UNKNOWN_PAIR = (
+    "A pair that is not in ranks must lose against every one that is: ranks.get(token, "
+    "len(ranks)) gives it a rank above all others."
+)
 
 
-def merges_lowest_rank_first(encode, generator):
-    if encode(b"abc", {**BYTES, b"abc": 256}) == [256]:
-        raise Mistake(
-            "It took b'abc' whole: the longest token that fits. BPE glues two neighbours at "
-            "a time, and neither ab nor bc is a token here."
-        )
-    value = encode(b"abcd", {**BYTES, b"bc": 256, b"ab": 257, b"cd": 258})
-    if value == [257, 258]:
-        raise Mistake(
-            "b'abcd' became ab|cd. Of all pairs take the lowest rank, bc here, even when "
-            "another stands further left."
-        )
-    want_equal(value, [97, 256, 100], "encode_chunk(b'abcd')")
-    ranks = some_ranks(generator)
-    for _ in range(20):
-        chunk = letters(generator, 12, "aaabbcd")
-        value, wanted = encode(chunk, dict(ranks)), encode_chunk(chunk, ranks)
-        want_equal(value, wanted, f"encode_chunk({chunk})")
-
-
-def merges_until_done(encode, generator):
-    ranks = {**BYTES, b"aa": 256, b"aaaa": 257, b"aaaaaaaa": 258}
-    value = encode(b"a" * 8, dict(ranks))
-    if value in ([256] + [97] * 6, [256] * 4):
-        raise Mistake(
-            "It stops after one round: merge until no pair is in ranks. (A pair that is not "
-            "in ranks must lose against every one that is.)"
-        )
-    want_equal(value, [258], "encode_chunk of eight a")
-    want_equal(encode(b"", dict(ranks)), [], "encode_chunk(b'')")
-
-
-def _encode_left(chunk, ranks):
-    parts = single(chunk)
-    i = 0
-    while i < len(parts) - 1:
-        if parts[i] + parts[i + 1] in ranks:
-            parts[i : i + 2] = [parts[i] + parts[i + 1]]
-            i = 0
-        else:
-            i += 1
-    return parts
-
-
-def wrong_left_first(chunk, ranks):
-    return [ranks[part] for part in _encode_left(chunk, ranks)]
-
-
-def wrong_longest(chunk, ranks):
+def longest_first(chunk, ranks):
     ids = []
     while chunk:
         size = next(n for n in range(len(chunk), 0, -1) if chunk[:n] in ranks)
@@ -270,35 +209,68 @@ def wrong_longest(chunk, ranks):
     return ids
 
 
-def wrong_one_round(chunk, ranks):
-    pairs = tokenizer.neighbours(single(chunk))
-    known = [pair for pair in pairs if pair[0] + pair[1] in ranks]
-    if not known:
-        return [ranks[part] for part in single(chunk)]
-    best = min(known, key=lambda pair: ranks[pair[0] + pair[1]])
-    return [ranks[part] for part in merge(single(chunk), best)]
+ENCODE_CHUNK_MISTAKES = mistakes(
+    tokenizer.encode_chunk,
+    ("left to right", LOWEST,
+     (BEST, "next((token for token in joined if token in ranks), joined[0])")),
+    ("the highest rank", LOWEST, (BEST, "max(joined, key=lambda token: ranks.get(token, -1))")),
+    ("the longest token",
+     "It took the longest token that fits. BPE glues two neighbours at a time, and can only "
+     "make b'abc' if b'ab' or b'bc' is a token too.",
+     longest_first),
+    ("one merge", ONCE, (STEP, f"{STEP}; break")),
+    ("one pair", ONCE,
+     (STEP, "parts = merge(parts, neighbours(parts)[i]); break")),
+    ("the unknown wins", UNKNOWN_PAIR, ("len(ranks))", "-1)")),
+    ("the unknown has rank 0", UNKNOWN_PAIR, ("len(ranks))", "0)")),
+    ("the unknown has no rank", UNKNOWN_PAIR, (BEST, "min(joined, key=ranks.get)")),
+    ("the unknown raises", UNKNOWN_PAIR, (BEST, "min(joined, key=lambda token: ranks[token])")),
+    ("the rightmost",
+     "Of equal pairs it takes one further right. Take the leftmost: three times b'a' are "
+     "b'aa' and b'a'.",
+     ("i = joined.index(best)", "i = len(joined) - 1 - joined[::-1].index(best)")),
+    ("no neighbours",
+     "When one part is left, or none, there are no neighbours, and min(…) of nothing fails. "
+     "Stop before.",
+     ("len(parts) > 1", "True")),
+    ("an empty chunk", "An empty chunk, b'', has no ids: give an empty list.",
+     ("while", "first = parts[0]\n    while")),
+    ("a byte's own value",
+     "It gives the bytes' own values. A single byte has a rank too: in GPT-2's vocabulary "
+     "b'a' is 64, not 97.",
+     (IDS, "[part[0] if len(part) == 1 else ranks[part] for part in parts]")),
+    ("tokens for ids", "These are the tokens themselves; give their ids: ranks[token].",
+     (IDS, "parts")),
+    ("never merged", "Nothing is merged: these are the ranks of single bytes.",
+     ("while", "while False and")),
+)  # fmt: skip
 
 
-def wrong_highest(chunk, ranks):
-    parts = single(chunk)
-    while True:
-        joined = [a + b for a, b in tokenizer.neighbours(parts) if a + b in ranks]
-        if not joined:
-            return [ranks[part] for part in parts]
-        best = max(joined, key=ranks.get)
-        for pair in tokenizer.neighbours(parts):
-            if pair[0] + pair[1] == best:
-                parts = merge(parts, pair)
-                break
+def unmerged(generator):
+    text = letters(generator, 4)
+    return [(s.encode(), vocabulary(generator, s, 0)) for s in ("abc", "cabb", text)]
 
 
-def wrong_byte_values(chunk, ranks):
-    values = {rank: token[0] for token, rank in ranks.items() if len(token) == 1}
-    return [values.get(id, id) for id in encode_chunk(chunk, ranks)]
+def grown_tokens(generator):
+    doubled = [b"a" * 2**i for i in range(4)]
+    ranks = {token: rank for rank, token in enumerate([b"b", *doubled])}
+    return [(b"a" * count, ranks) for count in (8, 4, 7, 1, 0)] + [(b"aabaab", ranks)]
 
 
-def wrong_tokens(chunk, ranks):
-    return _encode_left(chunk, ranks)
+def ranked(generator):
+    start = {token: rank for rank, token in enumerate(single(b"dabc"))}
+    traps = [
+        (b"abc", {**start, b"abc": 4}),
+        (b"abcd", {**start, b"bc": 4, b"ab": 5, b"cd": 6}),
+        (b"aaa", {**start, b"aa": 4}),
+    ]
+    some = [letters(generator, count, "aaabbcd") for count in (9, 12, 12, 12, 200)]
+    grown = [(s[:40].encode(), vocabulary(generator, s, len(s) // 3)) for s in some]
+    return traps + grown
+
+
+def encodes_as(cases):
+    return agrees(tokenizer.encode_long_chunk, cases, ENCODE_CHUNK_MISTAKES)
 
 
 ENCODE_CHUNK = Exercise(
@@ -314,145 +286,136 @@ ENCODE_CHUNK = Exercise(
     reference=tokenizer.encode_chunk,
     checks=(
         Check(
-            name="gives ids",
-            points=1,
-            proves="gives a list of ids",
-            hint="`[ranks[part] for part in parts]`",
-            run=gives_ids,
+            "gives ids", 1, "gives a list of ids",
+            "`[ranks[part] for part in parts]`",
+            encodes_as(unmerged),
         ),
         Check(
-            name="until nothing is left",
-            points=1,
-            proves="goes on until no pair is known",
-            hint="One merge makes new neighbours. Loop until the best pair is not in ranks.",
-            run=merges_until_done,
+            "until nothing is left", 1, "goes on until no pair is known",
+            "One merge makes new neighbours. Loop until the best pair is not in ranks.",
+            encodes_as(grown_tokens),
         ),
         Check(
-            name="lowest rank first",
-            points=2,
-            proves="merges the lowest rank first",
-            hint="Make the list of all joined neighbours, then `min(…, key=…)`. A pair that "
+            "lowest rank first", 2, "merges the lowest rank first",
+            "Make the list of all joined neighbours, then `min(…, key=…)`. A pair that "
             "is not in ranks should lose against every other: `ranks.get(token, …)`.",
-            run=merges_lowest_rank_first,
+            encodes_as(ranked),
         ),
     ),
-    wrong=(
-        Wrong(
-            "left to right", wrong_left_first, "even when another stands further left"
-        ),
-        Wrong("the longest token", wrong_longest, "the longest token that fits"),
-        Wrong("one round", wrong_one_round, "stops after one round"),
-        Wrong("the highest rank", wrong_highest, "Of all pairs take the lowest"),
-        Wrong("a byte's own value", wrong_byte_values, "the bytes' own values"),
-        Wrong("tokens for ids", wrong_tokens, "give their ids"),
-    ),
-)
+    wrong=ENCODE_CHUNK_MISTAKES,
+)  # fmt: skip
 
 
 # 01.decode --------------------------------------------------------------------------
 
+JOINED = 'b"".join(tokens[id] for id in ids)'
+READ = f'{JOINED}.decode("utf-8", errors="replace")'
+ALONE = (
+    "A character may be spread over several tokens, and half of it is no text: join all the "
+    "bytes first, then decode once."
+)
+UTF8 = "Each byte becomes a letter of its own. The bytes are UTF-8: .decode(\"utf-8\", …)."  # fmt: skip
+UNKNOWN = (
+    "An id that is not in tokens must raise an error, or a mistake goes unnoticed: "
+    "tokens[id] does, tokens.get(id, …) doesn't."
+)
 
-def some_text(generator: torch.Generator) -> str:
-    pool = "abc é ß 😀 🎈 தமிழ் 数字 \n"
-    picks = torch.randint(len(pool), (30,), generator=generator)
-    return "".join(pool[i] for i in picks)
-
-
-def as_tokens(ranks: dict[bytes, int]) -> dict[int, bytes]:
-    return {id: token for token, id in ranks.items()}
-
-
-def round_trip(decode_, generator):
-    tokens = as_tokens(BYTES)
-    for text in ("hello", some_text(generator), "é 😀"):
-        ids = list(text.encode())
-        try:
-            value = decode_(list(ids), dict(tokens))
-        except UnicodeDecodeError:
-            raise Mistake(
-                f"{text!r} could not be read. A character may be spread over several "
-                "tokens, and half of it is no text: join all the bytes, then decode once."
-            ) from None
-        want_type(value, str, "decode(ids, tokens)")
-        if value == text:
-            continue
-        if text.isascii() is False and "�" in value:
-            raise Mistake(
-                f"{text!r} came back as {value!r}. A character may be spread over several "
-                "tokens: join all the bytes first, then decode once."
-            )
-        raise Mistake(f"{text!r} came back as {value!r}. The bytes are UTF-8.")
-
-
-def long_tokens(decode_, generator):
-    ranks = tokenizer.train(MIXED * 20, 300)
-    ids = tokenizer.encode(MIXED, ranks)
-    value = decode_(list(ids), as_tokens(ranks))
-    want_type(value, str, "decode of longer tokens")
-    if value != MIXED:
-        raise Mistake(
-            f"With longer tokens, {MIXED!r} came back as {value!r}. Look each id up in "
-            "tokens: an id above 255 stands for several bytes."
-        )
-
-
-def broken_ends_show(decode_, generator):
-    ids = list("ok 😀".encode())[: int(torch.randint(4, 7, (1,), generator=generator))]
-    try:
-        value = decode_(list(ids), as_tokens(BYTES))
-    except UnicodeDecodeError:
-        raise Mistake(
-            "A model may stop in the middle of a character, and then this raises. Use "
-            'errors="replace".'
-        ) from None
-    want_type(value, str, "decode of a text that ends in half a character")
-    if "�" not in value:
-        raise Mistake(
-            'Half a character at the end has vanished. Show it as �: errors="replace".'
-        )
-    ids += list(b" end")
-    value, wanted = decode_(list(ids), as_tokens(BYTES)), decode(ids, as_tokens(BYTES))
-    want_equal(value, wanted, "decode of half a character and more text")
+DECODE_MISTAKES = mistakes(
+    tokenizer.decode,
+    ("each token alone", ALONE,
+     (READ, '"".join(tokens[id].decode("utf-8", errors="replace") for id in ids)')),
+    ("each token alone, errors raised", ALONE,
+     (READ, '"".join(tokens[id].decode("utf-8") for id in ids)')),
+    ("each token alone, errors ignored", ALONE,
+     (READ, '"".join(tokens[id].decode("utf-8", errors="ignore") for id in ids)')),
+    ("errors ignored",
+     'Half a character has vanished. Show it as � where it stands: errors="replace".',
+     ("replace", "ignore")),
+    ("errors raised",
+     "A model may stop in the middle of a character, and then this raises. Use "
+     'errors="replace".',
+     (', errors="replace"', "")),
+    ("latin-1", UTF8, ("utf-8", "latin-1")),
+    ("ascii", UTF8, ("utf-8", "ascii")),
+    ("ids taken for bytes",
+     "It takes the ids for bytes. Look each id up in tokens: it may stand for several bytes.",
+     (JOINED, "bytes(id % 256 for id in ids)")),
+    ("text joined", "The tokens are bytes, and bytes are joined by bytes: b\"\".join(…).",
+     (JOINED, JOINED[1:])),
+    ("the bytes", "These are bytes; .decode(…) reads them as text.", (READ, JOINED)),
+    ("bytes as code", "str(…) writes bytes as code, b'…'; .decode(…) reads them.",
+     (READ, f"str({JOINED})")),
+    ("unknown ids skipped", UNKNOWN,
+     ("if unknown", "if False"), ("tokens[id] for", 'tokens.get(id, b"") for')),
+    ("unknown ids shown", UNKNOWN,
+     ("if unknown", "if False"), ("tokens[id] for", 'tokens.get(id, b"?") for')),
+)  # fmt: skip
 
 
-def unknown_ids_raise(decode_, generator):
-    want_equal(decode_([104, 105], {104: b"h", 105: b"i"}), "hi", "decode([104, 105])")
-    try:
-        value = decode_([104, 105, 999], {104: b"h", 105: b"i"})
-    except (KeyError, ValueError, IndexError, TypeError):
-        return
-    raise Mistake(
-        f"Id 999 is not in tokens, and it gave {value!r}. An id that nobody knows must "
-        "raise an error, or a mistake goes unnoticed."
+def decoded(ids: list[int], tokens: dict[int, bytes]) -> str:
+    """Decode token by token, by what keeps half a character until the rest has come."""
+    reader = codecs.getincrementaldecoder("utf-8")("replace")
+    return "".join(reader.decode(tokens[id]) for id in ids) + reader.decode(b"", True)
+
+
+def by_bytes(*texts: bytes) -> list[tuple]:
+    """Cases: texts in tokens of one byte, whose ids are the bytes."""
+    return [(list(text), {byte: bytes([byte]) for byte in text}) for text in texts]
+
+
+def by_pieces(generator: torch.Generator, *texts: bytes) -> list[tuple]:
+    """Cases: texts in tokens of one to four bytes, whose ids are any numbers."""
+    cases = []
+    for text in texts:
+        pieces = []
+        while text:
+            size = whole(generator, 1, 4)
+            pieces, text = [*pieces, text[:size]], text[size:]
+        ids = (256 * torch.randperm(99, generator=generator) + 97).tolist()
+        tokens = dict(zip(ids, dict.fromkeys(pieces)))
+        known = {piece: id for id, piece in tokens.items()}
+        cases.append(([known[piece] for piece in pieces], tokens))
+    return cases
+
+
+def texts(generator) -> list[bytes]:
+    """Texts of one to four bytes a character, short ones and a longer one."""
+    one = letters(generator, 5, "ab é ß 😀 🎈 தமி 数字")
+    some = ("hello", "é 😀", one, "naïve café 😀 தமிழ் 数字\n" * 5)
+    return [text.encode() for text in some]
+
+
+def whole_texts(generator):
+    both = (
+        [104, 233, 195, 169],
+        {104: b"h", 233: "é".encode(), 195: b"\xc3", 169: b"\xa9"},
     )
+    return [both, *by_bytes(*texts(generator), b"")]
 
 
-def wrong_each_alone(ids, tokens):
-    return "".join(tokens[id].decode("utf-8", errors="replace") for id in ids)
+def broken_texts(generator):
+    smile = "😀".encode()
+    cut = whole(generator, 1, 3)
+    broken = (smile[:cut], b"ok " + smile[:cut], smile[cut:] + b" ok",
+              b"ok " + smile[:cut] + b" end", "é".encode()[:1] + "é".encode())  # fmt: skip
+    return by_bytes(*broken) + by_pieces(generator, *broken)
 
 
-def wrong_each_alone_and_strict(ids, tokens):
-    return "".join(tokens[id].decode("utf-8") for id in ids)
+def decodes_as(cases):
+    return agrees(decoded, cases, DECODE_MISTAKES)
 
 
-def wrong_ignore(ids, tokens):
-    return b"".join(tokens[id] for id in ids).decode("utf-8", errors="ignore")
-
-
-def wrong_strict(ids, tokens):
-    return b"".join(tokens[id] for id in ids).decode("utf-8")
-
-
-def wrong_latin(ids, tokens):
-    return b"".join(tokens[id] for id in ids).decode("latin-1")
-
-
-def wrong_skips_unknown(ids, tokens):
-    return b"".join(tokens.get(id, b"") for id in ids).decode("utf-8", errors="replace")
-
-
-def wrong_ids_as_bytes(ids, tokens):
-    return bytes(id % 256 for id in ids).decode("utf-8", errors="replace")
+def refuses_unknown(decode, generator):
+    tokens, odd = {104: b"h", 105: b"i"}, whole(generator, 256, 999)
+    want(decode([104, 105], dict(tokens)), "hi", called("decode", ([104, 105], tokens)))
+    for ids in ([104, 105, odd], [odd, 104]):
+        try:
+            value = decode(list(ids), dict(tokens))
+        except (KeyError, ValueError, IndexError, TypeError):
+            continue
+        raise Mistake(
+            f"{called('decode', (ids, tokens))} gives {shown(value)}. {UNKNOWN}"
+        )
 
 
 DECODE = Exercise(
@@ -468,139 +431,107 @@ DECODE = Exercise(
     reference=tokenizer.decode,
     checks=(
         Check(
-            name="round trip",
-            points=2,
-            proves="brings any text back whole",
-            hint='Join first, then decode: `b"".join(…)`.',
-            run=round_trip,
+            "round trip", 2, "brings any text back whole",
+            'Join first, then decode: `b"".join(…)`.',
+            decodes_as(whole_texts),
         ),
         Check(
-            name="tokens of many bytes",
-            points=1,
-            proves="reads tokens of any length",
-            hint="`tokens[id]` is what an id stands for.",
-            run=long_tokens,
+            "tokens of many bytes", 1, "reads tokens of any length",
+            "`tokens[id]` is what an id stands for.",
+            decodes_as(lambda generator: by_pieces(generator, *texts(generator))),
         ),
         Check(
-            name="half a character",
-            points=1,
-            proves="shows half a character as �",
-            hint="Look up the `errors` argument of `bytes.decode`.",
-            run=broken_ends_show,
+            "half a character", 1, "shows half a character as �",
+            "Look up the `errors` argument of `bytes.decode`.",
+            decodes_as(broken_texts),
         ),
         Check(
-            name="unknown ids",
-            points=1,
-            proves="refuses an id that is not in the vocabulary",
-            hint="`tokens[id]` raises by itself; `tokens.get(id, …)` hides the mistake.",
-            run=unknown_ids_raise,
+            "unknown ids", 1, "refuses an id that is not in the vocabulary",
+            "`tokens[id]` raises by itself; `tokens.get(id, …)` hides the mistake.",
+            refuses_unknown,
         ),
     ),
-    wrong=(
-        Wrong("each token alone", wrong_each_alone, "join all the bytes first"),
-        Wrong(
-            "each token alone, errors raised",
-            wrong_each_alone_and_strict,
-            "join all the",
-        ),
-        Wrong("errors ignored", wrong_ignore, "has vanished"),
-        Wrong("errors raised", wrong_strict, 'errors="replace"'),
-        Wrong("latin-1", wrong_latin, "The bytes are UTF-8"),
-        Wrong("unknown ids skipped", wrong_skips_unknown, "nobody knows"),
-        Wrong("ids taken for bytes", wrong_ids_as_bytes, "stands for several bytes"),
-    ),
-)
+    wrong=DECODE_MISTAKES,
+)  # fmt: skip
 
 
 # 01.encode --------------------------------------------------------------------------
 
+CHUNK, CHUNKS = "encode_chunk(to_bytes(chunk), ranks)", "split(text, pattern)"
+SPACES = "The spaces are lost: split(text) keeps them, text.split() and strip() don't."
+NO_BYTES = (
+    "The keys of ranks are bytes, and a chunk is text. Turn each chunk into bytes with "
+    "to_bytes(chunk) before encoding."
+)
+UNMERGED = "Nothing is merged: encode each chunk's bytes with encode_chunk."
 
-def keeps_words_apart(encode, generator):
-    ranks = {**BYTES, b"b ": 256, b" a": 257, b"ab": 258}
-    try:
-        value = encode("ab ab", dict(ranks))
-    except TypeError as error:
-        if "'str' object" not in str(error):
-            raise
-        raise Mistake(
-            f"It stopped with {error}. A chunk is text, and encode_chunk wants bytes: "
-            "to_bytes(chunk)."
-        ) from None
-    want_type(value, list, "encode(text, ranks)")
-    if value and type(value[0]) is list:
-        raise Mistake("It is a list of lists; put all ids into one list, with +=.")
-    if value == [258, 258]:
-        raise Mistake(
-            "The spaces are lost: split(text) keeps them, text.split() doesn't."
-        )
-    if 256 in value:
-        raise Mistake(
-            "A token went across two words. Cut the text with split(text) first, and "
-            "encode each chunk by itself."
-        )
-    want_equal(value, [258, 257, 98], "encode('ab ab')")
+ENCODE_MISTAKES = mistakes(
+    tokenizer.encode,
+    ("no split",
+     "A token went across two words. Cut the text with split(text, pattern) first, and "
+     "encode each chunk by itself.",
+     (CHUNKS, "[text]")),
+    ("text.split()", SPACES, (CHUNKS, "text.split()")),
+    ("stripped chunks", SPACES, ("to_bytes(chunk)", "to_bytes(chunk.strip())")),
+    ("its own pattern", "It ignores its third argument: split(text, pattern).",
+     (CHUNKS, "split(text)")),
+    ("a list of lists", "It is a list of lists; put all ids into one list, with +=.",
+     (CHUNK, f"[{CHUNK}]")),
+    ("the last chunk only", "It keeps the last chunk's ids only: add each chunk's, with +=.",
+     ("ids +=", "ids =")),
+    ("the first chunk only", "It returns after the first chunk: move return out of the loop.",
+     ("    return", "        return")),
+    ("chunks of text", "A chunk is text, and encode_chunk wants bytes: to_bytes(chunk).",
+     ("to_bytes(chunk)", "chunk")),
+    ("letters for bytes", NO_BYTES, (CHUNK, "[ranks[letter] for letter in chunk]")),
+    ("letters for other bytes", NO_BYTES,
+     (CHUNK, f"{CHUNK} if chunk.isascii() else [ranks[letter] for letter in chunk]")),
+    ("code points", "These are code points; UTF-8 bytes are wanted: to_bytes(chunk).",
+     (CHUNK, "[ord(letter) for letter in chunk]")),
+    ("the bytes", UNMERGED, (CHUNK, "list(to_bytes(chunk))")),
+    ("the bytes' ranks", UNMERGED, (CHUNK, "[ranks[bytes([b])] for b in to_bytes(chunk)]")),
+)  # fmt: skip
 
 
-def same_ids_as_tiktoken(encode, generator):
-    ranks = some_ranks(generator)
+def tiktoken_encode(text, ranks, pattern=GPT2_SPLIT):
     oracle = tokenizer.Encoding(
-        "oracle", pat_str=tokenizer.GPT2_SPLIT, mergeable_ranks=ranks, special_tokens={}
+        "oracle", pat_str=pattern, mergeable_ranks=ranks, special_tokens={}
     )
-    for _ in range(10):
-        text = letters(generator, 40, "aaabbcd   ").decode()
-        want_equal(encode(text, dict(ranks)), oracle.encode(text), f"encode({text!r})")
+    return oracle.encode(text)
 
 
-def any_script(encode, generator):
-    text = some_text(generator)
-    try:
-        value = encode(text, dict(BYTES))
-    except KeyError as error:
-        raise Mistake(
-            f"{error} is not in ranks: its keys are bytes. Turn each chunk into bytes with "
-            "to_bytes(chunk) before encoding."
-        ) from None
-    if value == [ord(letter) for letter in text]:
-        raise Mistake("These are code points; UTF-8 bytes are wanted: to_bytes(chunk).")
-    want_equal(value, list(text.encode()), f"encode({text!r})")
-    value = encode("aaaa", {**BYTES, b"aa": 256}, "a")
-    if value == [256, 256]:
-        raise Mistake("It ignores its third argument: split(text, pattern).")
-    want_equal(value, [97] * 4, "encode('aaaa') with a pattern that cuts after each a")
+def with_ranks(generator: torch.Generator, *texts: str, merges: int = 4) -> list[tuple]:
+    return [(text, vocabulary(generator, text, merges)) for text in texts]
 
 
-def wrong_no_split(text, ranks, pattern=None):
-    return encode_chunk(text.encode(), ranks)
+def two_words(generator):
+    start = {token: rank for rank, token in enumerate(single(b" ba"))}
+    texts = ("ab ab ab", "no no, no no", "on  and on", "é é")
+    across = "ab ab", {**start, b"b ": 3, b" a": 4, b"ab": 5}
+    return [across, *with_ranks(generator, *texts)]
 
 
-def wrong_str_split(text, ranks, pattern=None):
-    return [id for word in text.split() for id in encode_chunk(word.encode(), ranks)]
+def any_text(generator):
+    """Random texts, the lesson's, and one of as many chunks as its 20,000 characters."""
+    some = [letters(generator, count, "aaabbcd   ") for count in (12, 16, 20, 24, 40)]
+    lesson = (
+        "The sun is shining in the",
+        "naïve 😀 தமிழ் 12,345  \n\n\tdef f(x): don't",
+    )
+    long = "a," * 2_000 + " a", {b"a": 2, b" ": 0, b",": 1, b" a": 3}
+    return [*with_ranks(generator, *some, *lesson), long, ("", {b"a": 0})]
 
 
-def wrong_own_pattern(text, ranks, pattern=None):
-    return tokenizer.encode(text, ranks)
+def any_script(generator):
+    one = letters(generator, 6, "ab é ß 😀 🎈 தமி 数字")
+    start = {token: rank for rank, token in enumerate(single(b"-ba"))}
+    dashes = "a-b-a", {**start, b"a-": 3, b"-b": 4}, "[ab]|-"
+    cases = with_ranks(generator, "é", "😀", "é é 😀 é", one)
+    return [*cases, dashes, ("aaaa", {b"a": 0, b"aa": 1}, "a")]
 
 
-def wrong_nested(text, ranks, pattern=None):
-    return [encode_chunk(chunk.encode(), ranks) for chunk in tokenizer.split(text)]
-
-
-def wrong_not_bytes(text, ranks, pattern=None):
-    ids = []
-    for chunk in tokenizer.split(text):
-        if not chunk.isascii():
-            ids += [ranks[letter] for letter in chunk]
-        else:
-            ids += encode_chunk(chunk.encode(), ranks)
-    return ids
-
-
-def wrong_chunks_of_text(text, ranks, pattern=None):
-    return [id for chunk in tokenizer.split(text) for id in encode_chunk(chunk, ranks)]
-
-
-def wrong_no_merging(text, ranks, pattern=None):
-    return list(text.encode())
+def encodes_like_tiktoken(cases):
+    return agrees(tiktoken_encode, cases, ENCODE_MISTAKES)
 
 
 ENCODE = Exercise(
@@ -615,93 +546,85 @@ ENCODE = Exercise(
     reference=tokenizer.encode,
     checks=(
         Check(
-            name="words stay apart",
-            points=1,
-            proves="never lets a token reach across two words",
-            hint="`for chunk in split(text, pattern): …`",
-            run=keeps_words_apart,
+            "words stay apart", 1, "never lets a token reach across two words",
+            "`for chunk in split(text, pattern): …`",
+            encodes_like_tiktoken(two_words),
         ),
         Check(
-            name="tiktoken agrees",
-            points=2,
-            proves="gives tiktoken's ids on random text",
-            hint="Is every chunk encoded with encode_chunk, and nothing left out?",
-            run=same_ids_as_tiktoken,
+            "tiktoken agrees", 2, "gives tiktoken's ids on random text",
+            "Is every chunk encoded with encode_chunk, and nothing left out?",
+            encodes_like_tiktoken(any_text),
         ),
         Check(
-            name="any script, any pattern",
-            points=1,
-            proves="takes any script and any pattern",
-            hint="encode_chunk wants bytes.",
-            run=any_script,
+            "any script, any pattern", 1, "takes any script and any pattern",
+            "encode_chunk wants bytes.",
+            encodes_like_tiktoken(any_script),
         ),
     ),
-    wrong=(
-        Wrong("no split", wrong_no_split, "went across two words"),
-        Wrong("text.split()", wrong_str_split, "The spaces are lost"),
-        Wrong("its own pattern", wrong_own_pattern, "ignores its third argument"),
-        Wrong("a list of lists", wrong_nested, "list of lists"),
-        Wrong("letters for bytes", wrong_not_bytes, "its keys are bytes"),
-        Wrong("chunks of text", wrong_chunks_of_text, "A chunk is text"),
-        Wrong("no merging", wrong_no_merging, "should"),
-    ),
-)
+    wrong=ENCODE_MISTAKES,
+)  # fmt: skip
 
 
 # 01.tokens_per_character ------------------------------------------------------------
 
+TOKENS, CHARACTERS = "len(encode(text))", "max(1, len(text))"
+CHANGED = "The text was changed before it was encoded: give it as it is."
+SPACES_TOO = "Spaces are characters too: divide by len(text)."
 
-def divides(cost, generator):
-    parts = int(torch.randint(2, 6, (1,), generator=generator))
-    text = letters(generator, 12 * parts).decode()
-    value = cost(lambda t: list(range(len(t) // parts)), text)
-    want_type(value, float, "tokens_per_character(encode, text)")
-    if math.isclose(value, parts):
-        raise Mistake("That is characters a token: upside down.")
-    want_close(value, 1 / parts, f"the cost of {len(text)} characters in {12} tokens")
+COST_MISTAKES = mistakes(
+    tokenizer.tokens_per_character,
+    ("upside down", "That is characters a token: upside down.",
+     (f"{TOKENS} / {CHARACTERS}", f"len(text) / {TOKENS}")),
+    ("by bytes",
+     "You divide by bytes. A Tamil letter is one character and three bytes, and that is "
+     "what the cost should show: divide by len(text).",
+     (CHARACTERS, "len(text.encode())")),
+    ("by words", "You divide by words; divide by characters, spaces too.",
+     (CHARACTERS, "len(text.split())")),
+    ("no spaces", SPACES_TOO, (CHARACTERS, 'len("".join(text.split()))')),
+    ("different characters", "It counts each different character once; count all: len(text).",
+     (CHARACTERS, "len(set(text))")),
+    ("different tokens", "It counts each different token once; count all: len(encode(text)).",
+     (TOKENS, "len(set(encode(text)))")),
+    ("a changed text", CHANGED, ("encode(text)", "encode(text.lower())")),
+    ("a stripped text", CHANGED, ("encode(text)", "encode(text.strip())")),
+    ("words encoded", CHANGED, (TOKENS, "sum(len(encode(word)) for word in text.split())")),
+    ("whole numbers", "// rounds down to a whole number; divide with /, which gives a float.",
+     (" / ", " // ")),
+    ("not divided", "That is the number of tokens; divide it by the number of characters.",
+     (f"{TOKENS} / {CHARACTERS}", TOKENS)),
+    ("the ids divided", "encode(text) gives a list of ids; their number is len(encode(text)).",
+     (TOKENS, "encode(text)")),
+    ("the ids added", "It adds the ids up; their number is len(encode(text)).",
+     (TOKENS, "sum(encode(text))")),
+)  # fmt: skip
 
-
-def counts_characters(cost, generator):
-    text = some_text(generator) + "தமிழ்"
-    value = cost(lambda t: list(t.encode()), text)
-    if math.isclose(value, 1.0):
-        raise Mistake(
-            "You divide by bytes. A Tamil letter is one character and three bytes, and "
-            "that is what the cost should show: divide by len(text)."
-        )
-    want_close(value, len(text.encode()) / len(text), "the cost in single bytes")
-
-
-def reads_all_of_it(cost, generator):
-    text = "one two  three\nfour"
-    value = cost(list, text)
-    if math.isclose(value, len(text) / len(text.split())):
-        raise Mistake("You divide by words; divide by characters, spaces too.")
-    want_close(value, 1.0, "the cost of one token for each character")
-    text = f"  {letters(generator, 8).decode().title()} "
-    value = cost(lambda t: [0] * (5 if t == text else 9), text)
-    if value != 5 / len(text):
-        raise Mistake("The text was changed before it was encoded: give it as it is.")
-
-
-def wrong_inverse(encode, text):
-    return len(text) / len(encode(text))
-
-
-def wrong_per_byte(encode, text):
-    return len(encode(text)) / len(text.encode())
+BYTES = typed("lambda text: list(text.encode())")
+POINTS = typed("lambda text: [ord(letter) for letter in text]")
+CAPITALS = typed("lambda text: [1 for letter in text if letter.isupper()]")
 
 
-def wrong_per_word(encode, text):
-    return len(encode(text)) / len(text.split())
+def shares(generator):
+    parts = whole(generator, 2, 5)
+    part = typed(f"lambda text: list(range(len(text) // {parts}))")
+    return [(part, letters(generator, parts * count)) for count in (1, 2, 5, 12)]
 
 
-def wrong_lower(encode, text):
-    return len(encode(text.lower())) / len(text)
+def scripts(generator):
+    text = letters(generator, 4, "éß😀தமழ数字")
+    return [(BYTES, text) for text in ("é", "aé", text, "naïve 😀 தமிழ் 数字" * 3)]
 
 
-def wrong_integer(encode, text):
-    return len(encode(text)) // len(text)
+def spaces(generator):
+    text = f"  {letters(generator, 6).title()} {letters(generator, 4)}\n"
+    return [
+        (one, s) for one in (POINTS, BYTES, CAPITALS) for s in ("A b", " Ab ", text)
+    ]
+
+
+def costs(cases):
+    oracle = lambda encode, text: sum(1 for _ in encode(text)) / len([*text])  # noqa: E731
+    return agrees(oracle, cases, COST_MISTAKES)
 
 
 COST = Exercise(
@@ -715,34 +638,22 @@ COST = Exercise(
     reference=tokenizer.tokens_per_character,
     checks=(
         Check(
-            name="tokens for each character",
-            points=1,
-            proves="divides tokens by characters",
-            hint="`len(encode(text))` is the number of tokens.",
-            run=divides,
+            "tokens for each character", 1, "divides tokens by characters",
+            "`len(encode(text))` is the number of tokens.",
+            costs(shares),
         ),
         Check(
-            name="characters, not bytes",
-            points=1,
-            proves="counts characters, whatever their bytes",
-            hint="`len(text)` counts characters; `len(text.encode())` counts bytes.",
-            run=counts_characters,
+            "characters, not bytes", 1, "counts characters, whatever their bytes",
+            "`len(text)` counts characters; `len(text.encode())` counts bytes.",
+            costs(scripts),
         ),
         Check(
-            name="spaces count",
-            points=1,
-            proves="counts spaces as characters",
-            hint="`text.split()` throws the spaces away.",
-            run=reads_all_of_it,
+            "spaces count", 1, "counts spaces as characters",
+            "`text.split()` throws the spaces away.",
+            costs(spaces),
         ),
     ),
-    wrong=(
-        Wrong("upside down", wrong_inverse, "upside down"),
-        Wrong("by bytes", wrong_per_byte, "divide by bytes"),
-        Wrong("by words", wrong_per_word, "it should be"),
-        Wrong("a changed text", wrong_lower, "was changed before"),
-        Wrong("whole numbers", wrong_integer, "should be a float"),
-    ),
-)
+    wrong=COST_MISTAKES,
+)  # fmt: skip
 
 EXERCISES = (MERGE, ENCODE_CHUNK, DECODE, ENCODE, COST)

@@ -1,47 +1,17 @@
 """Exercises of lesson 05: LayerNorm, a block's step, order, softmax, all the way."""
 
 from collections.abc import Callable
-from types import SimpleNamespace
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from course_lib import gpt, sampling
-from course_lib.exercises.form import agrees, mistakes
-from course_lib.exercises.legacy import (
-    Check,
-    Exercise,
-    Mistake,
-    Wrong,
-    name_mistake,
-    want_near,
-    want_tensor,
-    want_type,
-)
+from course_lib.exercises.form import agrees, instead, mistakes, tenths, want, whole
+from course_lib.exercises.kinds import Check, Exercise, Mistake
 
 CHANNELS = 5  # few, so that dividing by n - 1 for n is far from a rounding error
 SIZE = 9  # tokens in the small vocabularies that the checks make up
-
-
-def tried(answer, *inputs):
-    """The answer on copies of the inputs; the usual errors of shape, put in words."""
-    copies = [i.clone() if isinstance(i, torch.Tensor) else i for i in inputs]
-    try:
-        return answer(*copies)
-    except RuntimeError as error:
-        if "must match the size" not in str(error):
-            raise
-        raise Mistake(
-            "Two tensors in it don't fit together. Does a mean, a max or a sum drop "
-            "the last axis? keepdim=True keeps it, with size 1."
-        ) from None
-    except TypeError as error:
-        if "return_types" not in str(error):
-            raise
-        raise Mistake(
-            "Over an axis, max gives two things, values and indices: take .values."
-        ) from None
 
 
 # 05.layer_norm ----------------------------------------------------------------------
@@ -202,126 +172,88 @@ def pre_norm(x: torch.Tensor, norm: Callable, part: Callable) -> torch.Tensor:
     return x + part(norm(x))
 
 
-def some_step(generator: torch.Generator):
-    """A stream x (2, 4, C), a norm and a part, all new; both make new tensors."""
-    x = 2 * some_vectors(generator, 2, 4)
-    weight = 1.5 + torch.rand(CHANNELS, generator=generator)
-    bias = torch.randn(CHANNELS, generator=generator)
-    matrix = torch.randn(CHANNELS, CHANNELS, generator=generator)
-
-    def norm(x):
-        return F.layer_norm(x, (CHANNELS,), weight, bias)
-
-    def part(x):
-        return 3 * torch.tanh(x @ matrix)
-
-    return x, norm, part
-
-
-def adds_to_the_stream(pre_norm, generator):
-    x, norm, part = some_step(generator)
-    value = tried(pre_norm, x, norm, part)
-    want_tensor(value, x.shape, "pre_norm(x, norm, part)")
-    guesses = [
-        (
-            part(norm(x)),
+PRE_NORM_MISTAKES = mistakes(
+    pre_norm,
+    *instead("return x + part(norm(x))", {
+        "return part(norm(x))":
             "The stream is lost: this is only what the part has to say. Add it to x.",
-        ),
-        (
-            norm(x + part(x)),
-            "This is post-norm, the block of 2017: the sum is normed. In pre-norm the "
-            "norm stands before the part, and the sum stays as it is.",
-        ),
-        (
-            norm(x) + part(norm(x)),
-            "The stream itself is normed. Only what the part reads is; add to x as it "
-            "came in.",
-        ),
-        (
-            x + norm(part(x)),
+        "return norm(x + part(x))":
+            "This is post-norm, the block of 2017: the sum is normed. In pre-norm the norm "
+            "stands before the part, and the sum stays as it is.",
+        "return norm(x) + part(norm(x))":
+            "The stream itself is normed. Only what the part reads is; add to x as it came in.",
+        "return x + norm(part(x))":
             "The norm comes after the part. First norm, then part: part(norm(…)).",
-        ),
-        (x + part(x), "The part reads x itself; give it norm(x)."),
-        (norm(x) + part(x), "The part should read norm(x), and be added to x itself."),
-        (x + norm(x), "The part is never used."),
-        (norm(x + part(norm(x))), "The sum is normed once more: leave it as it is."),
-        (x, "x comes back as it was: nothing is added."),
+        "return norm(part(x))":
+            "The norm comes after the part, and the stream is lost: x + part(norm(x)).",
+        "return x + part(x)": "The part reads x itself; give it norm(x).",
+        "return norm(x) + part(x)": "The part should read norm(x), and be added to x itself.",
+        "return x + norm(x)": "The part is never used.",
+        "return norm(x + part(norm(x)))": "The sum is normed once more: leave it as it is.",
+        "return x": "x comes back as it was: nothing is added.",
+        "return x * part(norm(x))": "It multiplies the stream by what the part makes: add.",
+        "return x + norm(x) + part(norm(x))":
+            "norm(x) is added too. It is only what the part reads.",
+        "x += part(norm(x)); return x":
+            "The caller's x has changed: x += … writes into the tensor that was given. Make "
+            "a new one: x + …",
+    }),
+)  # fmt: skip
+
+
+def halve(x: torch.Tensor) -> torch.Tensor:
+    return x / 2
+
+
+def add_one(x: torch.Tensor) -> torch.Tensor:
+    return x + 1
+
+
+def square(x: torch.Tensor) -> torch.Tensor:
+    return x.square()
+
+
+def one_step(x, norm, part):
+    return torch.stack([x, part(norm(x.clone()))]).sum(0)
+
+
+def steps(generator):
+    return [
+        (tenths(generator, 1, 1, 2), halve, square),
+        (tenths(generator, 1, 2, 3), add_one, square),
+        (tenths(generator, 2, 3, 2), nn.LayerNorm(2), halve),
     ]
-    name_mistake(value, guesses)
-    want_near(value, x + part(norm(x)), "pre_norm(x, norm, part)")
-
-
-def leaves_x_alone(pre_norm, generator):
-    x, norm, part = some_step(generator)
-    given = x.clone()
-    value = pre_norm(given, norm, part)
-    want_tensor(value, x.shape, "pre_norm(x, norm, part)")
-    if not torch.equal(given, x):
-        raise Mistake(
-            "The caller's x has changed: x += … writes into the tensor that was given. "
-            "Make a new one: x + …"
-        )
-    want_near(value, x + part(norm(x)), "pre_norm(x, norm, part)")
 
 
 def two_steps_are_a_block(pre_norm, generator):
-    model = small_gpt(generator)
-    block = model.blocks[0]
-    x = torch.randn(2, 6, model.config.channels, generator=generator)
+    block = small_gpt(generator).blocks[0]
+    x = torch.randn(2, 6, 8, generator=generator)
     with torch.no_grad():
-        middle = tried(pre_norm, x, block.attention_norm, block.attention)
-        want_tensor(middle, x.shape, "pre_norm of attention")
-        value = tried(pre_norm, middle, block.mlp_norm, block.mlp)
-        want_near(value, block(x), "attention and then the MLP, two steps of a block,")
+        middle = pre_norm(x, block.attention_norm, block.attention)
+        value = pre_norm(middle, block.mlp_norm, block.mlp)
+        want(
+            value,
+            block(x),
+            "attention, and then the MLP, in two steps of a block",
+            1e-3,
+        )
 
 
-def small_gpt(generator: torch.Generator) -> gpt.GPT:
-    """A GPT of one layer, with weights so large that everything in it shows."""
-    config = gpt.GPTConfig(vocabulary=SIZE, context=8, layers=1, channels=8, heads=2)
+def small_gpt(
+    generator: torch.Generator, layers: int = 1, tied: bool = True
+) -> gpt.GPT:
+    """A GPT with weights so large that everything in it shows."""
+    config = gpt.GPTConfig(
+        vocabulary=SIZE, context=8, layers=layers, channels=8, heads=2
+    )
     with torch.random.fork_rng(devices=[]):  # else the learner's own chance moves on
-        model = gpt.GPT(config, generator=generator)
-    attention = model.blocks[0].attention
-    with torch.no_grad():
-        for weight in model.parameters():
-            if weight.dim() == 2:
-                weight.copy_(torch.randn(weight.shape, generator=generator))
-        for part in (attention.query, attention.key):
-            part.weight *= 0.3  # else the last position may look at one token alone
+        model = gpt.GPT(config, tied, generator=generator).requires_grad_(False)
+    for name, weight in model.named_parameters():
+        # With larger ones, the last position may look at one token alone.
+        scale = 0.3 if "query" in name or "key" in name else 1.0
+        added = torch.randn(weight.shape, generator=generator)
+        weight += (scale if weight.dim() == 2 else 0.3) * added
     return model
-
-
-def wrong_no_residual(x, norm, part):
-    return part(norm(x))
-
-
-def wrong_post_norm(x, norm, part):
-    return norm(x + part(x))
-
-
-def wrong_normed_stream(x, norm, part):
-    x = norm(x)
-    return x + part(x)
-
-
-def wrong_norm_after(x, norm, part):
-    return x + norm(part(x))
-
-
-def wrong_no_norm(x, norm, part):
-    return x + part(x)
-
-
-def wrong_normed_twice(x, norm, part):
-    return norm(x + part(norm(x)))
-
-
-def wrong_in_place(x, norm, part):
-    x += part(norm(x))
-    return x
-
-
-def wrong_nothing_returned(x, norm, part):
-    x = x + part(norm(x))
 
 
 PRE_NORM = Exercise(
@@ -338,38 +270,23 @@ PRE_NORM = Exercise(
     reference=pre_norm,
     checks=(
         Check(
-            name="adds to the stream",
-            points=2,
-            proves="adds to the stream what the part makes of the normed stream",
-            hint="Three steps: norm, part, add. What goes into each?",
-            run=adds_to_the_stream,
+            "adds to the stream", 2, "adds to the stream what the part makes of the normed stream",
+            "Three steps: norm, part, add. What goes into each?",
+            agrees(one_step, steps, PRE_NORM_MISTAKES),
         ),
         Check(
-            name="leaves x alone",
-            points=1,
-            proves="leaves the caller's x as it was",
-            hint="`x += y` writes into x; `x + y` makes a new tensor.",
-            run=leaves_x_alone,
+            "leaves x alone", 1, "leaves the caller's x as it was",
+            "`x += y` writes into x; `x + y` makes a new tensor.",
+            agrees(one_step, steps, PRE_NORM_MISTAKES, after=True),
         ),
         Check(
-            name="two steps are a block",
-            points=1,
-            proves="makes a whole block of GPT-2 in two steps",
-            hint="A block is attention and then an MLP, each with a norm before it.",
-            run=two_steps_are_a_block,
+            "two steps are a block", 1, "makes a whole block of GPT-2 in two steps",
+            "A block is attention and then an MLP, each with a norm before it.",
+            two_steps_are_a_block,
         ),
     ),
-    wrong=(
-        Wrong("no residual", wrong_no_residual, "The stream is lost"),
-        Wrong("post-norm", wrong_post_norm, "This is post-norm"),
-        Wrong("a normed stream", wrong_normed_stream, "The stream itself is normed"),
-        Wrong("norm after part", wrong_norm_after, "First norm, then part"),
-        Wrong("no norm", wrong_no_norm, "reads x itself"),
-        Wrong("normed twice", wrong_normed_twice, "normed once more"),
-        Wrong("in place", wrong_in_place, "The caller's x has changed"),
-        Wrong("no return", wrong_nothing_returned, "end in return"),
-    ),
-)
+    wrong=PRE_NORM_MISTAKES,
+)  # fmt: skip
 
 
 # 05.order_matters -------------------------------------------------------------------
@@ -388,248 +305,216 @@ def order_matters(model: Callable, ids: torch.Tensor) -> bool:
     return bool(change.abs().max() > 1e-4)
 
 
+SWAP = "swapped[:, 0], swapped[:, 1] = ids[:, 1], ids[:, 0]"
+BOTH, COPY = "model(swapped)[0, -1] - model(ids)[0, -1]", "    swapped = ids.clone()\n"
+CALLERS = "The caller's ids have changed. Swap in a copy: swapped = ids.clone()."
+NO_SWAP = "Nothing was swapped."
+NEVER = "The model never saw the ids as they are, to compare with."
+LOST = (
+    "One of the two is lost. ids[0, 0] is a window on the tensor, not a copy: write over its "
+    "place, and it shows what is new. Read from one tensor and write to a copy."
+)
+LAST_MOVED = (
+    "The last token has moved, and its logits with it. Swap the first two only."
+)
+OTHERS_MOVED = "Swap the first two, and leave all others where they are."
+
+SWAP_MISTAKES = mistakes(
+    order_matters,
+    *instead(SWAP, {
+        "pass": NO_SWAP,
+        "swapped[0, 0], swapped[0, 1] = swapped[0, 1], swapped[0, 0]": LOST,
+        "swapped = ids.flip(1)": LAST_MOVED,
+        "swapped[:, 0], swapped[:, -1] = ids[:, -1], ids[:, 0]": LAST_MOVED,
+        "swapped[:, :-1] = ids[:, :-1].flip(1)": OTHERS_MOVED,
+        "swapped[:, 1:3] = ids[:, [2, 1]]": OTHERS_MOVED,
+    }),
+    ("swapped for both", NEVER, ("- model(ids)", "- model(swapped)")),
+    ("ids changed", CALLERS, (COPY, "    before = model(ids)[0, -1]\n"),
+     (SWAP, "ids[:, :2] = ids[:, [1, 0]]"), (BOTH, "model(ids)[0, -1] - before")),
+    ("no copy", CALLERS, (COPY, "    swapped = ids\n"), (SWAP, "swapped[:, :2] = ids[:, [1, 0]]")),
+)  # fmt: skip
+
+
+def at(place: str) -> str:
+    """The change of other logits."""
+    return f"model(swapped){place} - model(ids){place}  #"
+
+
+PLACE_MISTAKES = mistakes(
+    order_matters,
+    *instead(f"{BOTH}  #", {
+        at(""):
+            "It compares the logits at all positions. Those of the first two move with their "
+            "tokens in any model: compare the last position only, logits[0, -1].",
+        at("[0, 0]"):
+            "It compares the first position, whose own token was swapped. Compare the last one.",
+        at("[0, -2]"):
+            "It compares the last position but one. Compare the last: logits[0, -1].",
+        at("[..., -1]"):
+            "logits[..., -1] is one token's logit at every position. Logits are (1, T, V): "
+            "compare logits[0, -1], all that the last position has.",
+    }),
+    ("upside down", "It says True where nothing changes, and False where something does.",
+     ("> 1e-4)", "<= 1e-4)")),
+)  # fmt: skip
+
+ONE_SIGN = (
+    "A change may go up or down: take the absolute value, .abs(), before the largest."
+)
+CANCEL = (
+    "Changes up and down cancel out in a sum or a mean. Take the largest absolute change: "
+    ".abs().max()."
+)
+
+CHANGE_MISTAKES = mistakes(
+    order_matters,
+    *instead("change.abs().max() > 1e-4", {
+        "(change != 0).any()":
+            "Logits that differ by a millionth count as changed. That is rounding: demand "
+            "more than 1e-4, not equality.",
+        "change.abs().max() > 1e-3":
+            "A change of 0.0005 counts as none. The line is at 1e-4, and all above it counts.",
+        "change.max() > 1e-4": ONE_SIGN,
+        "(-change).max() > 1e-4": ONE_SIGN,
+        "change.max().abs() > 1e-4": ONE_SIGN,
+        "change.sum().abs() > 1e-4": CANCEL,
+        "change.mean().abs() > 1e-4": CANCEL,
+        "change.abs().mean() > 1e-4":
+            "In a mean, one changed logit among many is lost. Take the largest change: .max().",
+        "change.abs().min() > 1e-4":
+            "It demands that all logits change; one is enough: .max(), or .any().",
+        "model(swapped)[0, -1].argmax() != model(ids)[0, -1].argmax()":
+            "The logits changed, though the most likely token stayed the same, and it says "
+            "False. Compare the logits themselves, not the winners.",
+    }),
+)  # fmt: skip
+
+
+def by_numpy(model, ids):
+    """The same, with the swap as an order of positions."""
+    order = [1, 0, *range(2, ids.shape[1])]
+    with torch.no_grad():
+        before, after = (model(i)[0, -1].numpy() for i in (ids, ids[:, order]))
+    return bool((abs(before - after) > 1e-4).any())
+
+
 def different_ids(generator: torch.Generator, length: int) -> torch.Tensor:
-    """Ids (1, T), no two alike."""
-    return torch.randperm(SIZE, generator=generator)[None, :length]
+    """Ids (1, T), no two alike, the first less than the second."""
+    ids = torch.randperm(SIZE, generator=generator)[None, :length].clone()
+    ids[:, :2] = ids[:, :2].sort().values
+    return ids
 
 
-def _swapped(ids: torch.Tensor) -> torch.Tensor:
-    return torch.cat([ids[:, [1, 0]], ids[:, 2:]], dim=1)
+def named(name: str, model: Callable) -> Callable:
+    """A model under a name that says what it does, as it stands in messages."""
+    model.__name__ = name
+    return model
 
 
-def reader(generator: torch.Generator, position: int, table=None) -> Callable:
-    """A model whose logits at one position are all that the first token decides.
+def changing(
+    position: int, change: torch.Tensor, generator: torch.Generator
+) -> Callable:
+    """A model whose logits at one position change when the first two ids are swapped.
 
-    table (V, V) holds what the first token adds there; by default random rows, each
-    with sum zero, so that a sum of changes hides them. One token stays far ahead.
+    change (V,) is what is added to them when the first id is more than the second. Token
+    0 is far ahead of the others.
     """
     logits = torch.randn(8, SIZE, generator=generator)
-    logits[:, int(torch.randint(SIZE, (1,), generator=generator))] += 50
-    if table is None:
-        table = torch.randn(SIZE, SIZE, generator=generator)
-        table = table - table.mean(-1, keepdim=True)
+    logits[:, 0] += 50
 
     def model(ids):
         if ids.dim() != 2:
             raise ValueError(
-                f"the model wants ids (1, T); these have shape {tuple(ids.shape)}"
+                f"the model wants ids (1, T); these are {tuple(ids.shape)}"
             )
         made = logits[: ids.shape[1]].repeat(len(ids), 1, 1)  # (B, T, V)
-        made[:, position] += table[ids[:, 0]]
+        made[:, position] += (ids[:, :1] > ids[:, 1:2]) * change
         return made
 
     return model
 
 
-def upwards(generator: torch.Generator) -> torch.Tensor:
-    """A table (V, V) for a reader: the higher the first id, the higher all logits."""
-    return torch.arange(SIZE)[:, None] * (0.1 + torch.rand(SIZE, generator=generator))
+def a_position_each(generator):
+    """Models that change at one position each, too much for any way to compare."""
+    ids, cases = different_ids(generator, 5), []
+    for i in range(5):
+        change = 100 * (torch.rand(SIZE, generator=generator) + 1)
+        change[0] = -5000
+        if i == 1:
+            change[-1] = 0  # for who looks at one logit only
+        model = changing(i, change, generator)
+        cases.append((named(f"changes_at_position_{i}", model), ids))
+    return cases
 
 
-def watched(model: Callable, seen: list[list[int]]) -> Callable:
-    """The same model, which also notes in `seen` all ids that it is shown."""
+def small_changes(generator):
+    """Models whose logits at the last position change, each in a way of its own."""
+    rise = 0.1 + torch.rand(SIZE, generator=generator)
+    one = torch.eye(SIZE)[whole(generator, 0, SIZE - 1)]
+    changes = {
+        "all_logits_rise": rise,
+        "all_logits_fall": -rise,
+        "changes_cancel_out": rise - rise.mean(),
+        "half_of_the_logits_rise": rise * (torch.arange(SIZE) % 2),
+        "one_logit_rises_by_0_0005": 5e-4 * one,
+        "one_logit_falls_by_0_0005": -5e-4 * one,
+        "all_logits_rise_by_0_0005": 5e-4 * torch.ones(SIZE),
+        "all_logits_rise_by_a_millionth": 1e-6 * torch.ones(SIZE),
+    }
+    ids = different_ids(generator, 5)
+    return [
+        (named(name, changing(4, d, generator)), ids) for name, d in changes.items()
+    ]
 
-    def watching(ids):
-        logits = model(ids)
-        seen.extend(ids.tolist())
-        return logits
 
-    return watching
-
-
-def say(order_matters, model: Callable, ids: torch.Tensor) -> bool:
-    """What the answer says, held to be a bool."""
-    value = order_matters(model, ids)
-    if isinstance(value, torch.Tensor):
-        raise Mistake("It returns a tensor; bool(…) makes a True or a False of it.")
-    want_type(value, bool, "order_matters(model, ids)")
-    return value
+def some_gpts(generator):
+    """GPTs with and without positions; and the lesson's own, a Sequential of parts."""
+    ids, cases = different_ids(generator, 6), []
+    for positions in (True, False):
+        model = small_gpt(generator)
+        model.position.weight *= positions
+        cases.append(
+            (named(f"gpt_with{'' if positions else 'out'}_positions", model), ids)
+        )
+    two = small_gpt(generator, 2)
+    parts = nn.Sequential(two.embedding, *two.blocks, two.unembedding)
+    return [*cases, (named("two_layers_without_positions", parts), ids)]
 
 
 def swaps_the_first_two(order_matters, generator):
+    """What the model is shown: the ids as they are, and with the first two swapped."""
     for length in (6, 3):
         ids, seen = different_ids(generator, length), []
-        given = ids.clone()
-        say(order_matters, watched(reader(generator, length - 1), seen), given)
+        model = changing(length - 1, torch.ones(SIZE), generator)
+
+        def watching(ids, model=model, seen=seen):
+            logits = model(ids)
+            seen.extend(ids.tolist())
+            return logits
+
+        given, before = ids.clone(), ids[0].tolist()
+        order_matters(watching, given)
         if not torch.equal(given, ids):
+            raise Mistake(CALLERS)
+        if [before[1], before[0], *before[2:]] not in seen or before not in seen:
             raise Mistake(
-                "The caller's ids have changed. Swap in a copy: swapped = ids.clone()."
-            )
-        before = ids[0].tolist()
-        wanted = [before[1], before[0], *before[2:]]
-        if before not in seen:
-            raise Mistake("The model never saw the ids as they are, to compare with.")
-        if wanted in seen:
-            continue
-        others = [row for row in seen if row != before]
-        if not others:
-            raise Mistake(
-                f"The model was only ever shown {before}: nothing was swapped."
-            )
-        shown = f"{before} became {others[-1]}"
-        if len(set(others[-1])) < len(others[-1]):
-            raise Mistake(
-                f"{shown}: one of the two is lost. ids[0, 0] is a window on the "
-                "tensor, not a copy: write over its place, and it shows what is new. "
-                "Read from one tensor and write to a copy."
-            )
-        if others[-1][-1:] != before[-1:]:
-            raise Mistake(
-                f"{shown}: the last token has moved, and its logits with it. Swap the "
-                "first two only."
-            )
-        raise Mistake(f"{shown}; with the first two swapped it is {wanted}.")
-
-
-def looks_at_the_last(order_matters, generator):
-    length = 5
-    ids = different_ids(generator, length)
-    models = [reader(generator, position) for position in range(length)]
-    said = [say(order_matters, model, ids.clone()) for model in models]
-    if not any(said):
-        model = reader(generator, length - 1, upwards(generator))
-        if any(say(order_matters, model, i.clone()) for i in (ids, _swapped(ids))):
-            raise Mistake(
-                "Changes up and down cancel out in a sum or a mean. Take the largest "
-                "absolute change: .abs().max()."
-            )
-        raise Mistake(
-            "The logits changed, though the most likely token stayed the same, and it "
-            "says False. Compare the logits themselves, not the winners."
-        )
-    if all(said):
-        raise Mistake(
-            "It compares the logits at all positions. Those of the first two move with "
-            "their tokens in any model: compare the last position only, logits[0, -1]."
-        )
-    if said[0] and not said[-1]:
-        raise Mistake(
-            "It compares the first position, whose own token was swapped. Compare the "
-            "last one."
-        )
-    if not said[-1]:
-        raise Mistake(
-            "Only the logits at the last position changed, and it says False. Which "
-            "position do you compare?"
-        )
-    for position in range(length - 1):
-        if said[position]:
-            raise Mistake(
-                f"Only the logits at position {position} of {length} changed, and it "
-                "says True. Compare the last position only."
+                swap_mistake(before, [row for row in seen if row != before], seen)
             )
 
 
-def more_than_rounding(order_matters, generator):
-    ids = different_ids(generator, 5)
-    model = reader(generator, 4, upwards(generator))
-    said = [say(order_matters, model, i.clone()) for i in (ids, _swapped(ids))]
-    if said == [False, False]:
-        raise Mistake(
-            "All logits at the last position changed by more than 0.01, and it says "
-            "False. The line is at 1e-4."
-        )
-    if False in said:
-        raise Mistake(
-            "When all logits go up it says one thing, when they go down another. A "
-            "change has a sign: take the absolute value, .abs()."
-        )
-    table = 1e-6 * torch.randn(SIZE, SIZE, generator=generator)
-    if say(order_matters, reader(generator, 4, table), ids.clone()):
-        raise Mistake(
-            "Logits that differ by a millionth count as changed. That is rounding: "
-            "demand more than 1e-4, not equality."
-        )
-
-
-def tells_gpts_apart(order_matters, generator):
-    model, ids = small_gpt(generator), different_ids(generator, 6)
-    if not say(order_matters, model, ids.clone()):
-        raise Mistake("A GPT with positions: the order matters, and it says False.")
-    with torch.no_grad():
-        model.position.weight.zero_()
-    if say(order_matters, model, ids.clone()):
-        raise Mistake(
-            "A GPT of one layer without positions: the last position mixes the earlier "
-            "ones whatever their order, and it says True."
-        )
-
-
-def _last_change(model, ids, other):
-    return (model(ids)[0, -1] - model(other)[0, -1]).abs().max()
-
-
-def wrong_all_positions(model, ids):
-    return bool((model(ids) - model(_swapped(ids))).abs().max() > 1e-4)
-
-
-def wrong_first_position(model, ids):
-    return bool((model(ids)[0, 0] - model(_swapped(ids))[0, 0]).abs().max() > 1e-4)
-
-
-def wrong_one_before_last(model, ids):
-    return bool((model(ids)[0, -2] - model(_swapped(ids))[0, -2]).abs().max() > 1e-4)
-
-
-def wrong_reversed(model, ids):
-    return bool(_last_change(model, ids, ids.flip(1)) > 1e-4)
-
-
-def wrong_first_and_last(model, ids):
-    other = ids.clone()
-    other[:, 0], other[:, -1] = ids[:, -1], ids[:, 0]
-    return bool(_last_change(model, ids, other) > 1e-4)
-
-
-def wrong_all_but_last(model, ids):
-    other = torch.cat([ids[:, :-1].flip(1), ids[:, -1:]], dim=1)
-    return bool(_last_change(model, ids, other) > 1e-4)
-
-
-def wrong_equality(model, ids):
-    return not torch.equal(model(ids)[0, -1], model(_swapped(ids))[0, -1])
-
-
-def wrong_winner(model, ids):
-    return bool(model(ids)[0, -1].argmax() != model(_swapped(ids))[0, -1].argmax())
-
-
-def wrong_no_abs(model, ids):
-    return bool((model(ids)[0, -1] - model(_swapped(ids))[0, -1]).max() > 1e-4)
-
-
-def wrong_sum_of_changes(model, ids):
-    change = model(ids)[0, -1] - model(_swapped(ids))[0, -1]
-    return bool(change.sum().abs() > 1e-4)
-
-
-def wrong_ids_changed(model, ids):
-    before = model(ids)[0, -1]
-    ids[:, :2] = ids[:, [1, 0]]
-    return bool((model(ids)[0, -1] - before).abs().max() > 1e-4)
-
-
-def wrong_no_copy(model, ids):
-    other = ids
-    other[:, :2] = ids[:, [1, 0]]
-    return bool(_last_change(model, ids, other) > 1e-4)
-
-
-def wrong_tensor(model, ids):
-    return _last_change(model, ids, _swapped(ids)) > 1e-4
-
-
-def wrong_no_swap(model, ids):
-    other = ids.clone()
-    other[:, :2] = ids[:, [0, 1]]
-    return bool(_last_change(model, ids, other) > 1e-4)
-
-
-def wrong_windows(model, ids):
-    other = ids.clone()
-    a, b = other[0, 0], other[0, 1]
-    other[0, 0], other[0, 1] = b, a
-    return bool(_last_change(model, ids, other) > 1e-4)
+def swap_mistake(before: list[int], others: list[list[int]], seen: list) -> str:
+    """What went wrong when ids were swapped, from all that the model was shown."""
+    if not others:
+        return f"The model was only ever shown {before}. {NO_SWAP}"
+    if before not in seen:
+        return NEVER
+    after, became = others[-1], f"{before} became {others[-1]}."
+    if len(set(after)) < len(after):
+        return f"{became} {LOST}"
+    if after[-1:] != before[-1:]:
+        return f"{became} {LAST_MOVED}"
+    return f"{became} {OTHERS_MOVED}"
 
 
 ORDER_MATTERS = Exercise(
@@ -646,58 +531,28 @@ ORDER_MATTERS = Exercise(
     reference=order_matters,
     checks=(
         Check(
-            name="swaps the first two",
-            points=1,
-            proves="swaps the first two tokens, in a copy",
-            hint="`ids.clone()` is a copy; `ids[:, [1, 0]]` holds the first two, "
-            "swapped.",
-            run=swaps_the_first_two,
+            "swaps the first two", 1, "swaps the first two tokens, in a copy",
+            "`ids.clone()` is a copy; `ids[:, [1, 0]]` holds the first two, swapped.",
+            swaps_the_first_two,
         ),
         Check(
-            name="the last position",
-            points=2,
-            proves="looks at the last position and no other",
-            hint="Logits are (1, T, V): text, position, token. `logits[-1]` is a text.",
-            run=looks_at_the_last,
+            "the last position", 2, "looks at the last position and no other",
+            "Logits are (1, T, V): text, position, token. `logits[-1]` is a text.",
+            agrees(by_numpy, a_position_each, PLACE_MISTAKES),
         ),
         Check(
-            name="more than rounding",
-            points=1,
-            proves="counts any change, up or down, that is more than rounding",
-            hint="Subtract, take the absolute value, and hold the largest against "
-            "1e-4.",
-            run=more_than_rounding,
+            "more than rounding", 1, "counts any change, up or down, that is more than rounding",
+            "Subtract, take the absolute value, and hold the largest against 1e-4.",
+            agrees(by_numpy, small_changes, CHANGE_MISTAKES),
         ),
         Check(
-            name="two GPTs",
-            points=1,
-            proves="tells a GPT with positions from one without",
-            hint="The same swap, the same place to look at, for any model.",
-            run=tells_gpts_apart,
+            "two GPTs", 1, "tells a GPT with positions from one without",
+            "The same swap, the same place to look at, for any model.",
+            agrees(by_numpy, some_gpts, ()),
         ),
     ),
-    wrong=(
-        Wrong("all positions", wrong_all_positions, "at all positions"),
-        Wrong(
-            "the first position", wrong_first_position, "compares the first position"
-        ),
-        Wrong("one before the last", wrong_one_before_last, "Which position"),
-        Wrong("reversed", wrong_reversed, "the last token has moved"),
-        Wrong("first and last", wrong_first_and_last, "the last token has moved"),
-        Wrong(
-            "all but the last", wrong_all_but_last, "with the first two swapped it is"
-        ),
-        Wrong("equality", wrong_equality, "That is rounding"),
-        Wrong("the winner", wrong_winner, "not the winners"),
-        Wrong("no abs", wrong_no_abs, "take the absolute value"),
-        Wrong("the sum of changes", wrong_sum_of_changes, "Changes up and down"),
-        Wrong("ids changed", wrong_ids_changed, "caller's ids have changed"),
-        Wrong("no copy", wrong_no_copy, "caller's ids have changed"),
-        Wrong("a tensor", wrong_tensor, "It returns a tensor"),
-        Wrong("no swap", wrong_no_swap, "nothing was swapped"),
-        Wrong("windows", wrong_windows, "one of the two is lost"),
-    ),
-)
+    wrong=SWAP_MISTAKES + PLACE_MISTAKES + CHANGE_MISTAKES,
+)  # fmt: skip
 
 
 # 05.softmax -------------------------------------------------------------------------
@@ -842,197 +697,135 @@ def forward(model: nn.Module, ids: torch.Tensor) -> torch.Tensor:
     return model.unembedding(model.norm(x))  # (B, T, V)
 
 
-def some_gpt(generator: torch.Generator) -> nn.Module:
-    """A small GPT whose weights are large enough that every part shows."""
-    config = gpt.GPTConfig(vocabulary=11, context=9, layers=3, channels=8, heads=2)
-    model = gpt.GPT(config, generator=generator).eval()
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.add_(0.3 * torch.randn(weight.shape, generator=generator))
-    return model.requires_grad_(False)
-
-
-def some_ids(generator: torch.Generator) -> torch.Tensor:
-    """ids (2, 6) of that GPT's vocabulary."""
-    return torch.randint(11, (2, 6), generator=generator)
-
-
-NOT_ITS_ID = (
-    "The place of a token is 0, 1, 2, … along the text, and not its id: "
-    "look up positions by place."
+PLACES, RUN = "model.position.weight[: ids.shape[1]]", "        x = block(x)\n"
+START, END = (
+    f"model.embedding(ids) + {PLACES}",
+    "return model.unembedding(model.norm(x))",
 )
+NOT_ITS_ID = (
+    "The place of a token is 0, 1, 2, … along the text, and not its id: look up positions by "
+    "place."
+)
+TOO_MANY = (
+    "Two shapes don't fit. model.position.weight has a row for every place of the context, "
+    "and the text has T: take the first T rows."
+)
+NOT_ALL = "Only the last position is there; give the logits of all T."
+LOOP = f"    for block in model.blocks:\n{RUN}"
+NORM_FIRST = f"    x = model.norm(x)\n{LOOP}"
+
+FORWARD_MISTAKES = mistakes(
+    forward,
+    ("the model itself", "Don't call model(ids): take its parts, one after the other.",
+     lambda model, ids: model(ids)),
+    *instead(START, {
+        "model.embedding(ids)": "The positions are missing: add them at the start.",
+        f"{PLACES}.expand(len(ids), -1, -1)":
+            "The tokens are missing: look them up with model.embedding(ids), and add the "
+            "positions.",
+        "model.position.weight + model.embedding(ids)": TOO_MANY,
+        f"model.embedding(ids) * {PLACES}": "It multiplies by the positions: add them.",
+    }),
+    *instead(PLACES, {
+        "model.position.weight": TOO_MANY,
+        "model.position.weight[-ids.shape[1] :]":
+            "These are the last places of the context; the first token of a text has place 0.",
+        "model.position.weight[1 : ids.shape[1] + 1]":
+            "The first token of a text has place 0, and yours has 1.",
+        "model.position.weight[0]":
+            "All tokens get one and the same place. Add to each the vector of its own: rows 0 "
+            "to T - 1 of model.position.weight.",
+        "model.position.weight[: ids.shape[0]]":
+            "The places are counted along the texts, B of them. Count along the tokens of a "
+            "text, T: ids.shape[1].",
+        "model.position(ids)": NOT_ITS_ID,
+        "model.position.weight[ids]": NOT_ITS_ID,
+        "model.position(ids.clamp(max=7))": NOT_ITS_ID,
+        "model.position(ids + 9)": NOT_ITS_ID,
+    }),
+    *instead(LOOP, {
+        "    x = model.blocks(x)\n":
+            "model.blocks is a list and can't be called: run its blocks one after the other, "
+            "for block in model.blocks.",
+        NORM_FIRST:
+            "There is a norm before the first block; the model's own comes after the last.",
+    }),
+    *instead(RUN, {
+        f"        x = block(x + {PLACES})\n":
+            "The positions are added once, before the first block.",
+        "        block(x)\n":
+            "The blocks change nothing. Run them all, and keep what each gives: x = block(x).",
+        "        y = block(x)\n    x = y\n":
+            "Only the last block works on what you give back: each must get what the one "
+            "before it gave.",
+        f"{RUN}        break\n":
+            "It comes back after the first block: does return stand in the loop?",
+        "        x = x + block(x)\n":
+            "A block adds to the stream by itself: what it gives is the stream. x = block(x), "
+            "not x + block(x).",
+        "        x = model.norm(block(x))\n":
+            "The last norm comes once, after the last block.",
+    }),
+    ("from last to first", "The blocks run from last to first.",
+     ("in model.blocks", "in reversed(model.blocks)")),
+    ("the norm first and only",
+     "The norm stands before the first block. It belongs after the last, before the "
+     "unembedding.",
+     (LOOP, NORM_FIRST), (END, "return model.unembedding(x)")),
+    *instead(END, {
+        "return model.unembedding(x)": "The last norm is missing, before the unembedding.",
+        f"{END}.softmax(-1)": "These are probabilities; give the logits, without the softmax.",
+        f"{END}.argmax(-1)": "These are the winners' ids; give the logits themselves.",
+        f"{END}[:, -1]": NOT_ALL,
+        f"{END}[:, -1:]": NOT_ALL,
+        "return model.norm(x)": "These are vectors of C channels: the unembedding is missing.",
+        "return x":
+            "These are the vectors after the blocks: the last norm and the unembedding are "
+            "missing.",
+    }),
+)  # fmt: skip
 
 
-def walk(forward_, model, ids):
-    names = ("embedding", "position", "blocks", "norm", "unembedding")
-    parts = SimpleNamespace(**{name: model.get_submodule(name) for name in names})
-    try:
-        return forward_(parts, ids.clone())
-    except TypeError as error:
-        if "not callable" in str(error):
-            raise Mistake(
-                "Don't call model(ids): take its parts, one after the other."
-            ) from None
-        raise
-    except IndexError as error:
-        if "out of range" not in str(error):
-            raise
-        raise Mistake(NOT_ITS_ID) from None
-    except RuntimeError as error:
-        if "size" in str(error) or "shape" in str(error):
-            raise Mistake(
-                "Two shapes don't fit. model.position.weight has a row for every place of "
-                "the context, and the text has T: take the first T rows."
-            ) from None
-        raise
+class Parts(nn.Module):
+    """A GPT's parts, without a way through them.
+
+    A copy has tables of its own; the parts that can only be called are shared.
+    """
+
+    __name__ = "model"
+
+    def __init__(self, model: gpt.GPT):
+        super().__init__()
+        for name in ("embedding", "position", "blocks", "norm", "unembedding"):
+            setattr(self, name, getattr(model, name))
+        self._whole = [model]  # in a list, so that it is no part
+
+    def __deepcopy__(self, memo):
+        twin = Parts(self._whole[0])
+        for name in ("embedding", "position"):
+            table = getattr(self, name).weight.detach().clone()
+            setattr(twin, name, nn.Embedding.from_pretrained(table))
+        return twin
 
 
-def likely_walks(model: nn.Module, ids: torch.Tensor) -> list[tuple]:
-    """Wrong ways through the machine, with words for each."""
-    text, places = model.embedding(ids), model.position.weight
-    start = text + places[: ids.shape[1]]
-    by_id = text + places[ids.clamp(max=len(places) - 1)]
-    end = start
-    for block in model.blocks:
-        end = block(end)
+def texts(*shapes: tuple[int, int]) -> Callable:
+    """Cases: texts of these shapes, and GPTs that are tied or not."""
 
-    def through(x, blocks):
-        for block in blocks:
-            x = block(x)
-        return model.unembedding(model.norm(x))
+    def cases(generator):
+        models = [Parts(small_gpt(generator, 2, tied)) for tied in (True, False)]
+        ids = [torch.randint(SIZE, shape, generator=generator) for shape in shapes]
+        return list(zip(models * len(shapes), ids))
 
-    return [
-        (through(text, model.blocks), "The positions are missing: add them at the start."),
-        (model.unembedding(end), "The last norm is missing, before the unembedding."),
-        (through(by_id, model.blocks), NOT_ITS_ID),
-        (through(text + places[-ids.shape[1] :], model.blocks), "These are the last places "
-         "of the context; the first token of a text has place 0."),
-        (through(start, []), "The blocks change nothing. Run them all, and keep what each "
-         "gives: x = block(x)."),
-        (through(start, [model.blocks[-1]]), "Only the last block works on what you give "
-         "back: each must get what the one before it gave."),
-        (through(start, reversed(model.blocks)), "The blocks run from last to first."),
-        (through(model.norm(start), model.blocks), "There is a norm before the first block; "
-         "the model's own comes after the last."),
-        (through(start, model.blocks).softmax(-1), "These are probabilities; give the logits, "
-         "without the softmax."),
-    ]  # fmt: skip
+    return cases
 
 
-def goes_all_the_way(forward_, generator):
-    model, ids = some_gpt(generator), some_ids(generator)
-    value = walk(forward_, model, ids)
-    want_type(value, torch.Tensor, "forward(model, ids)")
-    for wrong, words in likely_walks(model, ids):
-        if value.shape == wrong.shape and torch.allclose(value, wrong, atol=1e-4):
-            raise Mistake(words)
-    if value.shape == (2, 6, 8):
-        raise Mistake("These are vectors of C channels: the unembedding is missing.")
-    if value.shape == (2, 11):
-        raise Mistake("Only the last position is there; give the logits of all T.")
-    want_near(value, model(ids), "forward(model, ids)", 1e-3)
+def equal_tokens(generator):
+    (parts, _), _ = texts((1, 2), (1, 2))(generator)
+    return [(parts, torch.full((1, n), whole(generator, 0, SIZE - 1))) for n in (2, 4)]
 
 
-def any_length(forward_, generator):
-    model = some_gpt(generator)
-    for length in (1, 9):
-        ids = torch.randint(11, (1, length), generator=generator)
-        value = walk(forward_, model, ids)
-        want_tensor(value, (1, length, 11), f"the logits of {length} tokens")
-        want_near(value, model(ids), f"the logits of {length} tokens", 1e-3)
-
-
-def places_from_zero(forward_, generator):
-    model = some_gpt(generator)
-    ids = torch.full((1, 4), 5)
-    value = walk(forward_, model, ids)
-    want_tensor(value, (1, 4, 11), "forward(model, ids)")
-    if torch.allclose(value[0, 0], value[0, 1], atol=1e-5):
-        raise Mistake(
-            "Four times the same token gives four times the same logits: where are the "
-            "positions?"
-        )
-    want_near(value, model(ids), "the logits of four equal tokens", 1e-3)
-
-
-def wrong_calls_it(model, ids):
-    return model(ids)
-
-
-def wrong_no_positions(model, ids):
-    x = model.embedding(ids)
-    for block in model.blocks:
-        x = block(x)
-    return model.unembedding(model.norm(x))
-
-
-def wrong_all_positions(model, ids):
-    x = model.embedding(ids) + model.position.weight
-    for block in model.blocks:
-        x = block(x)
-    return model.unembedding(model.norm(x))
-
-
-def wrong_last_positions(model, ids):
-    x = model.embedding(ids) + model.position.weight[-ids.shape[1] :]
-    for block in model.blocks:
-        x = block(x)
-    return model.unembedding(model.norm(x))
-
-
-def wrong_position_of_token(model, ids):
-    x = model.embedding(ids) + model.position(ids.clamp(max=8))
-    for block in model.blocks:
-        x = block(x)
-    return model.unembedding(model.norm(x))
-
-
-def wrong_position_of_any_token(model, ids):
-    x = model.embedding(ids) + model.position(ids + 9)
-    return model.unembedding(model.norm(x))
-
-
-def wrong_not_kept(model, ids):
-    x = model.embedding(ids) + model.position.weight[: ids.shape[1]]
-    for block in model.blocks:
-        block(x)
-    return model.unembedding(model.norm(x))
-
-
-def wrong_no_last_norm(model, ids):
-    x = model.embedding(ids) + model.position.weight[: ids.shape[1]]
-    for block in model.blocks:
-        x = block(x)
-    return model.unembedding(x)
-
-
-def wrong_not_chained(model, ids):
-    x = model.embedding(ids) + model.position.weight[: ids.shape[1]]
-    for block in model.blocks:
-        y = block(x)
-    return model.unembedding(model.norm(y))
-
-
-def wrong_norm_first(model, ids):
-    x = model.norm(model.embedding(ids) + model.position.weight[: ids.shape[1]])
-    for block in model.blocks:
-        x = block(x)
-    return model.unembedding(model.norm(x))
-
-
-def wrong_last_only(model, ids):
-    return forward(model, ids)[:, -1]
-
-
-def wrong_softmaxed(model, ids):
-    return forward(model, ids).softmax(-1)
-
-
-def wrong_still_vectors(model, ids):
-    x = model.embedding(ids) + model.position.weight[: ids.shape[1]]
-    for block in model.blocks:
-        x = block(x)
-    return model.norm(x)
+def goes(cases: Callable, wrong: tuple) -> Callable:
+    return agrees(lambda parts, ids: parts._whole[0](ids), cases, wrong, 1e-3)
 
 
 FORWARD = Exercise(
@@ -1049,42 +842,22 @@ FORWARD = Exercise(
     reference=forward,
     checks=(
         Check(
-            name="all the way",
-            points=2,
-            proves="goes through every part, in order",
-            hint="`model.embedding(ids)` looks up; each block takes what the last one gave.",
-            run=goes_all_the_way,
+            "all the way", 2, "goes through every part, in order",
+            "`model.embedding(ids)` looks up; each block takes what the last one gave.",
+            goes(texts((1, 2), (2, 6), (3, 2)), FORWARD_MISTAKES),
         ),
         Check(
-            name="any length",
-            points=1,
-            proves="takes a text of any length",
-            hint="`model.position.weight[:T]` are the vectors of the first T places.",
-            run=any_length,
+            "any length", 1, "takes a text of any length",
+            "`model.position.weight[:T]` are the vectors of the first T places.",
+            goes(texts((1, 1), (1, 8), (2, 8)), ()),
         ),
         Check(
-            name="places from zero",
-            points=1,
-            proves="tells equal tokens apart by their places",
-            hint="Which place does the first token have, and which vector?",
-            run=places_from_zero,
+            "places from zero", 1, "tells equal tokens apart by their places",
+            "Which place does the first token have, and which vector?",
+            goes(equal_tokens, ()),
         ),
     ),
-    wrong=(
-        Wrong("the model itself", wrong_calls_it, "one after the other"),
-        Wrong("no positions", wrong_no_positions, "The positions are missing"),
-        Wrong("all positions", wrong_all_positions, "take the first T rows"),
-        Wrong("the last positions", wrong_last_positions, "the last places"),
-        Wrong("positions of tokens", wrong_position_of_token, "and not its id"),
-        Wrong("positions past the end", wrong_position_of_any_token, "and not its id"),
-        Wrong("blocks not kept", wrong_not_kept, "keep what each"),
-        Wrong("no last norm", wrong_no_last_norm, "The last norm is missing"),
-        Wrong("not chained", wrong_not_chained, "each must get"),
-        Wrong("norm first", wrong_norm_first, "a norm before the first block"),
-        Wrong("the last only", wrong_last_only, "Only the last position"),
-        Wrong("softmaxed", wrong_softmaxed, "These are probabilities"),
-        Wrong("still vectors", wrong_still_vectors, "the unembedding is missing"),
-    ),
-)
+    wrong=FORWARD_MISTAKES,
+)  # fmt: skip
 
 EXERCISES = (LAYER_NORM, PRE_NORM, ORDER_MATTERS, SOFTMAX, FORWARD)

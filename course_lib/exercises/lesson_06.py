@@ -2,28 +2,15 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import torch
 
-from course_lib import sizing
-from course_lib.exercises.legacy import (
-    Check,
-    Exercise,
-    Mistake,
-    Wrong,
-    want_equal,
-    want_type,
-    whole,
-)
-from course_lib.gpt import (
-    GPT,
-    GPT2_LARGE,
-    GPT2_MEDIUM,
-    GPT2_SMALL,
-    GPT2_XL,
-    GPT3,
-    GPTConfig,
-)
+from course_lib import gpt, sizing
+from course_lib.exercises.compare import difference
+from course_lib.exercises.form import agrees, instead, mistakes, whole
+from course_lib.exercises.kinds import Check, Exercise, Mistake, Wrong
+from course_lib.gpt import GPT2_SMALL, GPT3, GPTConfig
 
 
 def small_config(generator: torch.Generator) -> GPTConfig:
@@ -38,210 +25,137 @@ def small_config(generator: torch.Generator) -> GPTConfig:
     return GPTConfig(vocabulary, context, layers, heads * head_size, heads)
 
 
-def matrices_one_by_one(config: GPTConfig) -> Iterator[tuple[str, int, int]]:
-    """Every matrix of a GPT whose heads have their own: kind, rows, columns."""
+def weights_one_by_one(config: GPTConfig) -> Iterator[tuple[str, int]]:
+    """All that a GPT's weights are in, its heads apart: a kind, and how many weights."""
     c, d, v = config.channels, config.head_size, config.vocabulary
-    yield "embedding", v, c
+    yield from (("embedding", v * c), ("positions", config.context * c))
     for _ in range(config.layers):
         for _ in range(config.heads):
-            yield "query", d, c
-            yield "key", d, c
-            yield "value", d, c
-            yield "output", c, d
-        yield "up", 4 * c, c
-        yield "down", c, 4 * c
-    yield "unembedding", v, c
+            for kind in ("query", "key", "value", "output"):
+                yield kind, d * c
+            yield from (("biases", d),) * 3  # of query, key and value
+        yield from (("up", 4 * c * c), ("down", c * 4 * c))
+        yield from (("biases", c), ("biases", 4 * c), ("biases", c))  # output, up, down
+        yield from (("norms", c),) * 4  # two norms, each a weight and a bias
+    yield from (("norms", c), ("norms", c), ("unembedding", v * c))
 
 
-def rows_one_by_one(config: GPTConfig) -> Counter:
-    """The weights of each kind, matrix by matrix."""
+@cache
+def counted(config: GPTConfig) -> dict[str, int]:
+    """The weights of each kind."""
     rows = Counter()
-    for kind, height, width in matrices_one_by_one(config):
-        rows[kind] += height * width
-    return rows
+    for kind, weights in weights_one_by_one(config):
+        rows[kind] += weights
+    return dict(rows)
 
 
-def small_model(config: GPTConfig, tied: bool = True) -> GPT:
-    """A real model to count on; torch's own chance is left as it was.
+def rows_one_by_one(config: GPTConfig) -> dict[str, int]:
+    return {kind: counted(config)[kind] for kind in sizing.KINDS}
 
-    Not on the "meta" device, whose first use alone takes longer than a check should.
+
+def left_out_one_by_one(config: GPTConfig) -> dict[str, int]:
+    return {kind: counted(config)[kind] for kind in ("positions", "biases", "norms")}
+
+
+@cache
+def every_weight(config: GPTConfig, tied: bool = True) -> int:
+    """All weights; of a small GPT those of a real model, where a shared tensor comes once.
+
+    No model is built on the "meta" device, whose first use alone takes seconds.
     """
-    with torch.random.fork_rng(devices=[]):
-        return GPT(config, tied)
+    if config.channels > 100:
+        return sum(counted(config).values()) - tied * counted(config)["unembedding"]
+    with torch.random.fork_rng(devices=[]):  # else the learner's own chance moves on
+        return sum(weight.numel() for weight in gpt.GPT(config, tied).parameters())
 
 
-def want_whole(value, what: str) -> None:
-    """Demand an int, and say where a float may come from."""
-    if type(value) is float:
-        raise Mistake(
-            f"{what} is a float, {value}; it should be an int. Multiplying whole numbers "
-            "gives a whole number; if you must divide, divide with //."
-        )
-    want_type(value, int, what)
+def each(*kinds: str, oracle: Callable, wrong: tuple[Wrong, ...]) -> Callable:
+    """Make a check of some kinds of a dict, which tells the mistake of each by itself."""
+
+    def number_of(kind):
+        known = oracle(GPT2_SMALL)
+
+        def look(rows):
+            right = isinstance(rows, dict) and kind in rows and not rows.keys() - known
+            return rows[kind] if right else rows
+
+        return look
+
+    def cases(generator):
+        return [(small_config(generator),), (GPT2_SMALL,), (GPT3,)]
+
+    checks = {
+        kind: agrees(oracle, cases, wrong, 0, number_of(kind), shows=f"{{}}[{kind!r}]")
+        for kind in kinds
+    }
+
+    def run(answer, generator):
+        for kind, check in checks.items():
+            try:
+                check(answer, generator)
+            except Mistake as mistake:
+                words = str(mistake)
+                raise Mistake(words if "(" in words else f"{kind}: {words}") from None
+
+    return run
 
 
-def want_count(value, wanted: int, what: str, likely: dict[str, int]) -> None:
-    """Demand this whole number; `likely` maps the words for a mistake to its number."""
-    want_whole(value, what)
-    if value == wanted:
-        return
-    words = [f" {words}" for words, mistaken in likely.items() if value == mistaken]
-    raise Mistake(
-        f"{what} is {value:,}; it should be {wanted:,}.{words[0] if words else ''}"
-    )
+# 06.eight_rows --------------------------------------------------------------------------
 
+COUNT_IT = "Count it even if it is the embedding used twice: these are eight rows."
+ONE_LAYER = "That is one layer; every layer has its own."
+SHARED_OUT = "A head's matrix has D rows or columns, not C: the heads share out C."
+NO_MATRIX = "Biases are no matrices; leave them out here."
+HEADS, MLP, UNEMBEDDING = "layers * c * c", "layers * 4 * c * c", '"unembedding": v * c'
+ENDS = {
+    "config.context * c": "You took the context for the vocabulary.",
+    "(v + config.context) * c": "Positions are not among the eight rows.",
+    "layers * v * c": "It stands once in a model, not in every layer.",
+    "v": "Each token has a vector of C numbers.",
+    "2 * v * c": "Embedding and unembedding each have a row of their own.",
+}
 
-def want_kinds(value, kinds: tuple[str, ...], what: str) -> None:
-    """Demand a dict with these keys, and no others."""
-    want_type(value, dict, what)
-    strange = [key for key in value if type(key) is not str or key not in kinds]
-    if strange:
-        raise Mistake(
-            f"{what} has the key {strange[0]!r}; the keys are {', '.join(kinds)}."
-        )
-    missing = [kind for kind in kinds if kind not in value]
-    if missing == ["unembedding"]:
-        raise Mistake(
-            f"{what} has no unembedding. Count it even if it is the embedding used twice: "
-            "these are eight rows."
-        )
-    if missing:
-        raise Mistake(f"{what} has no key {missing[0]!r}.")
-
-
-# 06.eight_rows ----------------------------------------------------------------------
+EIGHT_ROWS_MISTAKES = mistakes(
+    sizing.eight_rows,
+    ("one layer", ONE_LAYER, (HEADS, "c * c"), (MLP, "4 * c * c")),
+    *instead(HEADS, {
+        "layers * config.head_size * c":
+            "That is one head of each layer; every head has its own.",
+        "config.head_size * c": "That is one head of one layer; count all heads and layers.",
+        "layers * config.heads * c * c": SHARED_OUT,
+        "config.heads * c * c": f"{SHARED_OUT} And every layer has its own.",
+        "layers * (c * c + c)": NO_MATRIX,
+    }),
+    *instead(MLP, {
+        "layers * c * c": "The MLP works in 4C channels; where is the 4?",
+        "c * c": "Where is the 4, and where are the layers?",
+        "layers * 16 * c * c": "Only one side of the matrix is 4C.",
+        "layers * config.heads * 4 * c * c": "Up and down have no heads; a layer has one each.",
+        "layers * 8 * c * c": "That is up and down together; each has its own row.",
+        "layers * (4 * c * c + (4 * c if kind == 'up' else c))": NO_MATRIX,
+    }),
+    *(row for new, words in ENDS.items() for row in instead(
+        UNEMBEDDING, {f'"embedding": {new}, "unembedding": {new}': words})),
+    ("an unembedding of 0", COUNT_IT, (UNEMBEDDING, '"unembedding": 0')),
+    ("no unembedding", COUNT_IT, (f", {UNEMBEDDING}", "")),
+)  # fmt: skip
 
 
 def eight_kinds(eight_rows, generator):
+    """Names and types; whether the numbers are right is for the other checks."""
     config = small_config(generator)
-    value = eight_rows(config)
-    want_kinds(value, sizing.KINDS, "eight_rows(config)")
-    for kind in sizing.KINDS:
-        what = f"{kind} of {config}"
-        if type(value[kind]) is tuple:
-            raise Mistake(
-                f"{what} is a tuple, {value[kind]}: a shape? Multiply its numbers."
-            )
-        want_whole(value[kind], what)
+    value, right = eight_rows(config), rows_one_by_one(config)
+    if isinstance(value, dict):
+        value = dict(value)
+        if right.keys() - value.keys() == {"unembedding"}:
+            raise Mistake(f"There is no unembedding. {COUNT_IT}")
+        right |= {k: n for k, n in value.items() if type(n) is int and k in right}
+    if how := difference(value, right, 0):
+        raise Mistake(f"eight_rows({config}) is not yet what it should be: {how}.")
 
 
-def rows_for(eight_rows, generator, preset):
-    """Two configs, with the rows that the answer gives and the right ones."""
-    for config in (small_config(generator), preset):
-        value = eight_rows(config)
-        want_kinds(value, sizing.KINDS, f"eight_rows({config})")
-        yield config, value, rows_one_by_one(config)
-
-
-def attention_rows(eight_rows, generator):
-    for config, value, right in rows_for(eight_rows, generator, GPT3):
-        c, d, layers = config.channels, config.head_size, config.layers
-        on_top = "A head's matrix has D rows or columns, not C: the heads share out C."
-        likely = {
-            "That is one layer; every layer has its own.": c * c,
-            "That is one head of each layer; every head has its own.": layers * d * c,
-            "That is one head of one layer; count all heads and layers.": d * c,
-            on_top: layers * config.heads * c * c,
-            f"{on_top} And every layer has its own.": config.heads * c * c,
-            "Biases are no matrices; leave them out here.": layers * (c * c + c),
-        }
-        for kind in ("query", "key", "value", "output"):
-            want_count(value[kind], right[kind], f"{kind} of {config}", likely)
-
-
-def mlp_rows(eight_rows, generator):
-    for config, value, right in rows_for(eight_rows, generator, GPT2_SMALL):
-        c, layers, heads = config.channels, config.layers, config.heads
-        likely = {
-            "The MLP works in 4C channels; where is the 4?": layers * c * c,
-            "That is one layer; every layer has its own.": 4 * c * c,
-            "Where is the 4, and where are the layers?": c * c,
-            "Only one side of the matrix is 4C.": 16 * layers * c * c,
-            "Up and down have no heads; a layer has one each.": (
-                4 * layers * heads * c * c
-            ),
-            "That is up and down together; each has its own row.": 8 * layers * c * c,
-        }
-        bias = "Biases are no matrices; leave them out here."
-        for kind, width in (("up", 4 * c), ("down", c)):
-            also = {**likely, bias: layers * (4 * c * c + width)}
-            want_count(value[kind], right[kind], f"{kind} of {config}", also)
-
-
-def vocabulary_rows(eight_rows, generator):
-    for config, value, right in rows_for(eight_rows, generator, GPT2_SMALL):
-        c, v, t = config.channels, config.vocabulary, config.context
-        likely = {
-            "You took the context for the vocabulary.": t * c,
-            "Positions are not among the eight rows.": (v + t) * c,
-            "It stands once in a model, not in every layer.": config.layers * v * c,
-            "Each token has a vector of C numbers.": v,
-        }
-        tied = "Count it even if it is the embedding used twice: these are eight rows."
-        want_count(
-            value["embedding"], right["embedding"], f"embedding of {config}", likely
-        )
-        what, likely = f"unembedding of {config}", {**likely, tied: 0}
-        want_count(value["unembedding"], right["unembedding"], what, likely)
-
-
-def _rows(config, attention, mlp, words, unwords=None):
-    """Eight rows out of one number for each sort of matrix."""
-    attention_kinds = dict.fromkeys(("key", "query", "value", "output"), attention)
-    ends = {"embedding": words, "unembedding": words if unwords is None else unwords}
-    return {**attention_kinds, "up": mlp, "down": mlp, **ends}
-
-
-def _right_rows(config):
-    c, layers = config.channels, config.layers
-    return layers * c * c, 4 * layers * c * c, config.vocabulary * c
-
-
-def wrong_one_layer(config):
-    c = config.channels
-    return _rows(config, c * c, 4 * c * c, config.vocabulary * c)
-
-
-def wrong_one_head(config):
-    _, mlp, words = _right_rows(config)
-    return _rows(config, config.layers * config.head_size * config.channels, mlp, words)
-
-
-def wrong_heads_on_top(config):
-    attention, mlp, words = _right_rows(config)
-    return _rows(config, attention * config.heads, mlp, words)
-
-
-def wrong_no_four(config):
-    attention, mlp, words = _right_rows(config)
-    return _rows(config, attention, mlp // 4, words)
-
-
-def wrong_unembedding_zero(config):
-    return _rows(config, *_right_rows(config), 0)
-
-
-def wrong_no_unembedding(config):
-    rows = _rows(config, *_right_rows(config))
-    del rows["unembedding"]
-    return rows
-
-
-def wrong_context(config):
-    attention, mlp, _ = _right_rows(config)
-    return _rows(config, attention, mlp, config.context * config.channels)
-
-
-def wrong_float_rows(config):
-    c, h = config.channels, config.heads
-    _, mlp, words = _right_rows(config)
-    return _rows(config, config.layers * h * (c / h) * c, mlp, words)
-
-
-def wrong_biases_too(config):
-    c = config.channels
-    attention, mlp, words = _right_rows(config)
-    return _rows(config, attention + config.layers * c, mlp, words)
+def some_rows(*kinds: str) -> Callable:
+    return each(*kinds, oracle=rows_one_by_one, wrong=EIGHT_ROWS_MISTAKES)
 
 
 EIGHT_ROWS = Exercise(
@@ -261,141 +175,80 @@ EIGHT_ROWS = Exercise(
     reference=sizing.eight_rows,
     checks=(
         Check(
-            name="eight kinds",
-            points=1,
-            proves="gives a whole number for each of the eight kinds",
-            hint='`{"embedding": …, "key": …}` with all eight names; multiplying whole '
+            "eight kinds", 1, "gives a whole number for each of the eight kinds",
+            '`{"embedding": …, "key": …}` with all eight names; multiplying whole '
             "numbers gives a whole number, `/` never does.",
-            run=eight_kinds,
+            eight_kinds,
         ),
         Check(
-            name="attention",
-            points=2,
-            proves="counts every head of every layer",
-            hint="One query matrix has D · C weights. How many query matrices are there in "
+            "attention", 2, "counts every head of every layer",
+            "One query matrix has D · C weights. How many query matrices are there in "
             "a layer, and in the model?",
-            run=attention_rows,
+            some_rows("query", "key", "value", "output"),
         ),
         Check(
-            name="up and down",
-            points=1,
-            proves="counts an up and a down of 4C · C in every layer",
-            hint="Up leads from C channels to 4C, and down back. Heads play no part.",
-            run=mlp_rows,
+            "up and down", 1, "counts an up and a down of 4C · C in every layer",
+            "Up leads from C channels to 4C, and down back. Heads play no part.",
+            some_rows("up", "down"),
         ),
         Check(
-            name="embedding and unembedding",
-            points=1,
-            proves="counts C numbers for each token of the vocabulary, twice",
-            hint="One vector of C numbers for each token of the vocabulary, into the model "
+            "embedding and unembedding", 1,
+            "counts C numbers for each token of the vocabulary, twice",
+            "One vector of C numbers for each token of the vocabulary, into the model "
             "and out of it.",
-            run=vocabulary_rows,
+            some_rows("embedding", "unembedding"),
         ),
     ),
-    wrong=(
-        Wrong("one layer", wrong_one_layer, "That is one layer"),
-        Wrong("one head", wrong_one_head, "one head of each layer"),
-        Wrong("heads on top of C", wrong_heads_on_top, "the heads share out C"),
-        Wrong("no 4", wrong_no_four, "where is the 4?"),
-        Wrong("an unembedding of 0", wrong_unembedding_zero, "embedding used twice"),
-        Wrong("no unembedding", wrong_no_unembedding, "has no unembedding"),
-        Wrong("context for vocabulary", wrong_context, "took the context"),
-        Wrong("a float", wrong_float_rows, "divide with //"),
-        Wrong("biases too", wrong_biases_too, "Biases are no matrices"),
-    ),
-)
+    wrong=EIGHT_ROWS_MISTAKES,
+)  # fmt: skip
 
 
-# 06.matrices ------------------------------------------------------------------------
+# 06.matrices ----------------------------------------------------------------------------
+
+MISSING = "A matrix is missing in every layer: the output, or one of up and down, which are two."
+
+MATRICES_MISTAKES = mistakes(
+    sizing.matrices,
+    *instead("config.heads if output_per_head else 1", {
+        "config.heads": "The output counts once for each head only with output_per_head=True.",
+        "1": "It ignores output_per_head: with True the output counts once for each head.",
+    }),
+    *instead("return 2 + config.layers * (", {
+        "return config.layers * (": "Where are the embedding and the unembedding?",
+        "return 1 + config.layers * (": "The embedding and the unembedding are two.",
+        "return config.layers * (2 + ":
+            "The embedding and the unembedding stand once in a model, not in every layer.",
+        "return 2 + (": "That is one layer; there are more.",
+    }),
+    *instead("3 * config.heads + outputs + 2)", {
+        "3 * config.heads + outputs)": "Where are up and down?",
+        "3 * config.heads + outputs + 1)": MISSING,
+        "3 * config.heads + 2)": MISSING,
+        "3 * config.heads + outputs) + 2":
+            "Up and down stand in every layer: multiply them by the layers too.",
+        "3 * config.heads + outputs + 2 * config.heads)":
+            "Up and down have no heads: once a layer.",
+        "3 + outputs + 2)":
+            "Query, key and value stand once for each head, not once a layer.",
+        "config.heads + outputs + 2)": "Query, key and value are three for each head.",
+    }),
+)  # fmt: skip
 
 
-def likely_counts(config: GPTConfig, outputs: int) -> dict[str, int]:
-    """Mistaken counts of matrices, where a layer has so many output matrices."""
-    layers, heads = config.layers, config.heads
-    layer = 3 * heads + outputs + 2
-    return {
-        "Where are the embedding and the unembedding?": layers * layer,
-        "The embedding and the unembedding are two.": 1 + layers * layer,
-        "Where are up and down?": 2 + layers * (layer - 2),
-        "Up and down are two.": 2 + layers * (layer - 1),
-        "Where is the output?": 2 + layers * (layer - outputs),
-        "Query, key and value stand once for each head, not once a layer.": (
-            2 + layers * (3 + outputs + 2)
-        ),
-        "Query, key and value are three for each head.": (
-            2 + layers * (heads + outputs + 2)
-        ),
-        "Up and down have no heads: once a layer.": (
-            2 + layers * (layer + 2 * heads - 2)
-        ),
-        "The embedding and the unembedding stand once in a model, not in every layer.": (
-            layers * (layer + 2)
-        ),
-        "That is one layer; there are more.": 2 + layer,
-    }
+def count_matrices(config: GPTConfig, output_per_head: bool = False) -> int:
+    kinds = Counter(
+        kind for kind, _ in weights_one_by_one(config) if kind in sizing.KINDS
+    )
+    return kinds.total() - (0 if output_per_head else kinds["output"] - config.layers)
 
 
-def output_once(matrices, generator):
-    for config in (small_config(generator), small_config(generator), GPT2_SMALL):
-        kinds = Counter(kind for kind, *_ in matrices_one_by_one(config))
-        each = kinds.total()
-        once = each - kinds["output"] + config.layers
-        likely = {
-            "The output counts once for each head only with output_per_head=True.": each,
-            **likely_counts(config, 1),
-        }
-        want_count(matrices(config), once, f"matrices({config})", likely)
-        want_count(matrices(config, False), once, f"matrices({config}, False)", likely)
+def once(generator):
+    small, other = small_config(generator), small_config(generator)
+    return [(small,), (other, False), (GPT2_SMALL,), (GPT2_SMALL, False)]
 
 
-def output_per_head(matrices, generator):
-    for config in (small_config(generator), small_config(generator), GPT2_SMALL):
-        kinds = Counter(kind for kind, *_ in matrices_one_by_one(config))
-        each = kinds.total()
-        likely = {
-            "It ignores output_per_head: with True the output counts once for each "
-            "head.": each - kinds["output"] + config.layers,
-            **likely_counts(config, config.heads),
-        }
-        want_count(matrices(config, True), each, f"matrices({config}, True)", likely)
-
-
-def gpt3_both_ways(matrices, generator):
-    first, second = likely_counts(GPT3, 1), likely_counts(GPT3, GPT3.heads)
-    want_count(matrices(GPT3), 27_938, "matrices(GPT3)", first)
-    want_count(matrices(GPT3, True), 37_058, "matrices(GPT3, True)", second)
-
-
-def wrong_no_ends(config, output_per_head=False):
-    return sizing.matrices(config, output_per_head) - 2
-
-
-def wrong_no_mlp(config, output_per_head=False):
-    return sizing.matrices(config, output_per_head) - 2 * config.layers
-
-
-def wrong_always_per_head(config, output_per_head=False):
-    return 2 + config.layers * (4 * config.heads + 2)
-
-
-def wrong_never_per_head(config, output_per_head=False):
-    return 2 + config.layers * (3 * config.heads + 3)
-
-
-def wrong_shared_heads(config, output_per_head=False):
-    outputs = config.heads if output_per_head else 1
-    return 2 + config.layers * (3 + outputs + 2)
-
-
-def wrong_ends_in_layers(config, output_per_head=False):
-    outputs = config.heads if output_per_head else 1
-    return config.layers * (2 + 3 * config.heads + outputs + 2)
-
-
-def wrong_float_matrices(config, output_per_head=False):
-    size = config.channels / config.head_size
-    outputs = size if output_per_head else 1
-    return 2 + config.layers * (3 * size + outputs + 2)
+def for_each_head(generator):
+    return [(small_config(generator), True), (GPT2_SMALL, True)]
 
 
 MATRICES = Exercise(
@@ -412,169 +265,73 @@ MATRICES = Exercise(
     reference=sizing.matrices,
     checks=(
         Check(
-            name="output once a layer",
-            points=2,
-            proves="counts each head's three matrices, and one output a layer",
-            hint="Write down one layer of two heads first: three and three, one output, up "
+            "output once a layer", 2, "counts each head's three matrices, and one output a layer",
+            "Write down one layer of two heads first: three and three, one output, up "
             "and down.",
-            run=output_once,
+            agrees(count_matrices, once, MATRICES_MISTAKES, 0),
         ),
         Check(
-            name="output once for each head",
-            points=1,
-            proves="cuts the output into heads when asked",
-            hint="How many output matrices has a layer when `output_per_head` is True, and "
+            "output once for each head", 1, "cuts the output into heads when asked",
+            "How many output matrices has a layer when `output_per_head` is True, and "
             "how many when it isn't?",
-            run=output_per_head,
+            agrees(count_matrices, for_each_head, MATRICES_MISTAKES, 0),
         ),
         Check(
-            name="GPT-3 both ways",
-            points=1,
-            proves="finds both of GPT-3's numbers",
-            hint="96 layers, 96 heads: (27,938 − 2) / 96 is 291. What are the 291?",
-            run=gpt3_both_ways,
+            "GPT-3 both ways", 1, "finds both of GPT-3's numbers",
+            "96 layers, 96 heads: (27,938 − 2) / 96 is 291. What are the 291?",
+            agrees(count_matrices, lambda _: [(GPT3,), (GPT3, True)], MATRICES_MISTAKES, 0),
         ),
     ),
-    wrong=(
-        Wrong("no embedding", wrong_no_ends, "Where are the embedding and"),
-        Wrong("no up and down", wrong_no_mlp, "Where are up and down?"),
-        Wrong("always per head", wrong_always_per_head, "only with output_per_head"),
-        Wrong("never per head", wrong_never_per_head, "ignores output_per_head"),
-        Wrong("one query a layer", wrong_shared_heads, "not once a layer"),
-        Wrong("embeddings in layers", wrong_ends_in_layers, "not in every layer"),
-        Wrong("a float", wrong_float_matrices, "divide with //"),
-    ),
-)
+    wrong=MATRICES_MISTAKES,
+    keywords=("output_per_head",),
+)  # fmt: skip
 
 
-# 06.left_out ------------------------------------------------------------------------
+# 06.left_out ----------------------------------------------------------------------------
 
-LEFT_OUT_KINDS = ("positions", "biases", "norms")
-LEFT_OUT_OF_GPT2 = {"positions": 786_432, "biases": 82_944, "norms": 38_400}
+BIASES, NORMS = "layers * (c + c + c + c + 4 * c + c)", "(2 * layers + 1) * 2 * c"
 
-
-def left_out_of_model(config: GPTConfig) -> Counter:
-    """The same three counts, on a real model's own tensors."""
-    counted = Counter()
-    for name, weight in small_model(config).named_parameters():
-        if name == "position.weight":
-            counted["positions"] += weight.numel()
-        elif "norm" in name:
-            counted["norms"] += weight.numel()
-        elif name.endswith("bias"):
-            counted["biases"] += weight.numel()
-    return counted
-
-
-def left_out_for(left_out, generator):
-    """Configs, with what the answer gives and what a real model's tensors hold."""
-    small = small_config(generator)
-    for config, right in (
-        (small, left_out_of_model(small)),
-        (GPT2_SMALL, LEFT_OUT_OF_GPT2),
-    ):
-        value = left_out(config)
-        want_kinds(value, LEFT_OUT_KINDS, f"left_out({config})")
-        yield config, value, right
-
-
-def a_vector_a_position(left_out, generator):
-    for config, value, right in left_out_for(left_out, generator):
-        c, t = config.channels, config.context
-        likely = {
-            "Positions come in once, before the first layer.": config.layers * t * c,
-            "You took the vocabulary for the context.": config.vocabulary * c,
-            "Each position has a vector of C numbers.": t,
-            "Each position of the context has a vector of its own.": c,
-        }
-        want_count(
-            value["positions"], right["positions"], f"positions of {config}", likely
-        )
+LEFT_OUT_MISTAKES = mistakes(
+    sizing.left_out,
+    *instead('"positions": config.context * c', {
+        '"positions": layers * config.context * c':
+            "Positions come in once, before the first layer.",
+        '"positions": config.vocabulary * c': "You took the vocabulary for the context.",
+        '"positions": config.context': "Each position has a vector of C numbers.",
+        '"positions": c': "Each position of the context has a vector of its own.",
+    }),
+    ("one layer", ONE_LAYER, (BIASES, "9 * c"), (NORMS, "6 * c")),
+    *instead(BIASES, {
+        "layers * 6 * c":
+            "That is 6C a layer. Up's bias has 4C numbers: it is added to up's result. Query, "
+            "key, value, output and down have one of C each.",
+        "layers * 12 * c": "Down's bias has C numbers: it is added to down's result.",
+        "layers * 8 * c": "One of C is missing: query, key, value, output and down.",
+        "layers * 3 * c":
+            "Query, key and value are not all: output, up and down have one too.",
+        "layers * 4 * c": "Where are the biases of up and down?",
+        "layers * 5 * c": "Where are the biases of query, key, value and output?",
+        "layers * (3 * config.heads + 6) * c":
+            "A head's bias has D numbers, not C: the heads share out C.",
+        "layers * (3 * config.head_size + 6 * c)":
+            "That is the bias of one head; all heads together have C numbers.",
+        "(layers * 9 + 2 * layers + 1) * c": "The norms' biases count under norms.",
+        f"{BIASES} + config.vocabulary": "The unembedding has no bias.",
+        "layers * 6": "A bias is a vector, one number for each number of the result.",
+    }),
+    *instead(NORMS, {
+        "(2 * layers + 1) * c": "A norm has a weight and a bias, C numbers each.",
+        "(layers + 1) * 2 * c": "A layer has two norms, before attention and before the MLP.",
+        "2 * layers * 2 * c": "There is one more at the end, after the last layer.",
+        "(2 * layers + 2) * 2 * c": "There is only one outside the layers, at the end.",
+        "3 * layers * 2 * c": "The last norm stands once in the model, not in every layer.",
+        "(2 * layers + 1) * 2": "A weight and a bias are C numbers each, not one.",
+    }),
+)  # fmt: skip
 
 
-def a_bias_a_matrix(left_out, generator):
-    for config, value, right in left_out_for(left_out, generator):
-        c, layers = config.channels, config.layers
-        likely = {
-            "Up's bias has 4C numbers: it is added to up's result.": layers * 6 * c,
-            "Down's bias has C numbers: it is added to down's result.": layers * 12 * c,
-            "One of C is missing: query, key, value, output and down.": layers * 8 * c,
-            "Query, key and value are not all: output, up and down have one too.": (
-                layers * 3 * c
-            ),
-            "Where are the biases of up and down?": layers * 4 * c,
-            "Where are the biases of query, key, value and output?": layers * 5 * c,
-            "That is one layer; every layer has its own.": 9 * c,
-            "A head's bias has D numbers, not C: the heads share out C.": (
-                layers * (3 * config.heads + 6) * c
-            ),
-            "The norms' biases count under norms.": (layers * 9 + 2 * layers + 1) * c,
-            "The unembedding has no bias.": layers * 9 * c + config.vocabulary,
-            "A bias is a vector, one number for each number of the result.": layers * 6,
-        }
-        want_count(value["biases"], right["biases"], f"biases of {config}", likely)
-
-
-def two_norms_a_layer(left_out, generator):
-    for config, value, right in left_out_for(left_out, generator):
-        c, layers = config.channels, config.layers
-        likely = {
-            "A norm has a weight and a bias, C numbers each.": (2 * layers + 1) * c,
-            "A layer has two norms, before attention and before the MLP.": (
-                (layers + 1) * 2 * c
-            ),
-            "There is one more at the end, after the last layer.": 2 * layers * 2 * c,
-            "There is only one outside the layers, at the end.": (
-                (2 * layers + 2) * 2 * c
-            ),
-            "That is one layer; every layer has its own.": 6 * c,
-            "A weight and a bias are C numbers each, not one.": (2 * layers + 1) * 2,
-        }
-        want_count(value["norms"], right["norms"], f"norms of {config}", likely)
-
-
-def _changed(config, **changes):
-    return {**sizing.left_out(config), **changes}
-
-
-def wrong_small_up(config):
-    return _changed(config, biases=config.layers * 6 * config.channels)
-
-
-def wrong_three_biases(config):
-    return _changed(config, biases=config.layers * 3 * config.channels)
-
-
-def wrong_unembedding_bias(config):
-    biases = config.layers * 9 * config.channels + config.vocabulary
-    return _changed(config, biases=biases)
-
-
-def wrong_norms_under_biases(config):
-    c, layers = config.channels, config.layers
-    norms = (2 * layers + 1) * c
-    return _changed(config, biases=layers * 9 * c + norms, norms=norms)
-
-
-def wrong_norm_without_bias(config):
-    return _changed(config, norms=(2 * config.layers + 1) * config.channels)
-
-
-def wrong_one_norm(config):
-    return _changed(config, norms=(config.layers + 1) * 2 * config.channels)
-
-
-def wrong_no_last_norm(config):
-    return _changed(config, norms=2 * config.layers * 2 * config.channels)
-
-
-def wrong_positions_in_layers(config):
-    positions = config.layers * config.context * config.channels
-    return _changed(config, positions=positions)
-
-
-def wrong_positions_of_vocabulary(config):
-    return _changed(config, positions=config.vocabulary * config.channels)
+def left_out_kind(kind: str) -> Callable:
+    return each(kind, oracle=left_out_one_by_one, wrong=LEFT_OUT_MISTAKES)
 
 
 LEFT_OUT = Exercise(
@@ -592,137 +349,66 @@ LEFT_OUT = Exercise(
     reference=sizing.left_out,
     checks=(
         Check(
-            name="positions",
-            points=1,
-            proves="counts a vector for each position",
-            hint="The positions are a table like the embedding, with a row for each place "
+            "positions", 1, "counts a vector for each position",
+            "The positions are a table like the embedding, with a row for each place "
             "in the context. It is added once, at the start.",
-            run=a_vector_a_position,
+            left_out_kind("positions"),
         ),
         Check(
-            name="biases",
-            points=2,
-            proves="counts the six biases of each layer",
-            hint="Add up one layer first: five of C and one of 4C.",
-            run=a_bias_a_matrix,
+            "biases", 2, "counts the six biases of each layer",
+            "Add up one layer first: five of C and one of 4C.",
+            left_out_kind("biases"),
         ),
         Check(
-            name="norms",
-            points=1,
-            proves="counts two norms a layer and one at the end, each twice C",
-            hint="How many norms has a model of one layer? Three. And of two layers?",
-            run=two_norms_a_layer,
+            "norms", 1, "counts two norms a layer and one at the end, each twice C",
+            "How many norms has a model of one layer? Three. And of two layers?",
+            left_out_kind("norms"),
         ),
     ),
-    wrong=(
-        Wrong("up's bias of C", wrong_small_up, "Up's bias has 4C"),
-        Wrong("three biases", wrong_three_biases, "output, up and down have one too"),
-        Wrong("a bias too many", wrong_unembedding_bias, "The unembedding has no bias"),
-        Wrong("norms' biases", wrong_norms_under_biases, "count under norms"),
-        Wrong("norms without bias", wrong_norm_without_bias, "a weight and a bias"),
-        Wrong("one norm a layer", wrong_one_norm, "A layer has two norms"),
-        Wrong("no norm at the end", wrong_no_last_norm, "one more at the end"),
-        Wrong("positions in layers", wrong_positions_in_layers, "come in once"),
-        Wrong(
-            "vocabulary for context", wrong_positions_of_vocabulary, "for the context"
-        ),
-    ),
-)
+    wrong=LEFT_OUT_MISTAKES,
+)  # fmt: skip
 
 
-# 06.total ---------------------------------------------------------------------------
+# 06.total -------------------------------------------------------------------------------
 
-GPT2_SIZES = {
-    GPT2_SMALL: 124_439_808,
-    GPT2_MEDIUM: 354_823_168,
-    GPT2_LARGE: 774_030_080,
-    GPT2_XL: 1_557_611_200,
-}
+BOTH_COUNT = "Untied, the unembedding has weights of its own: both count. Only if tied does one come off."
 
-
-def weights_of_model(config: GPTConfig, tied: bool) -> int:
-    """Every weight of a real model; a shared tensor comes once."""
-    return sum(weight.numel() for weight in small_model(config, tied).parameters())
-
-
-def likely_totals(config: GPTConfig, tied: bool) -> dict[str, int]:
-    """Mistaken totals, when the unembedding is shared or is not."""
-    c, v = config.channels, config.vocabulary
-    rows = sum(rows_one_by_one(config).values())
-    rest = config.context * c + (config.layers * 9 + 4 * config.layers + 2) * c
-    every = rows + rest
-    end = "Where are the positions, biases and norms of left_out?"
-    if tied:
-        return {
-            "It ignores tied: the shared matrix counts once.": every,
-            "It takes off both, embedding and unembedding; one of them stays.": (
-                every - 2 * v * c
-            ),
-            "Take off the unembedding, not the positions.": every - config.context * c,
-            end: rows - v * c,
-        }
-    return {
-        "Untied, the unembedding has weights of its own: both count.": every - v * c,
-        end: rows,
-        "Where are the eight rows?": rest,
-    }
+TOTAL_MISTAKES = mistakes(
+    sizing.total,
+    *instead('every - tied * eight_rows(config)["unembedding"]', {
+        "every": "It ignores tied: the shared matrix counts once.",
+        'every - eight_rows(config)["unembedding"]': BOTH_COUNT,
+        'every - (not tied) * eight_rows(config)["unembedding"]': BOTH_COUNT,
+        'every - tied * 2 * eight_rows(config)["unembedding"]':
+            "It takes off both, embedding and unembedding; one of them stays.",
+        'every - tied * left_out(config)["positions"]':
+            "Take off the unembedding, not the positions.",
+        "every - tied * config.vocabulary":
+            "The shared matrix has C numbers for each token: take off V · C, not V.",
+        'every + (not tied) * eight_rows(config)["unembedding"]':
+            "Untied, nothing is added: both are among the eight rows already.",
+        'every + tied * eight_rows(config)["unembedding"]':
+            "Tied, the one matrix counts once: take one of the two off, and add none.",
+    }),
+    *instead("sum(eight_rows(config).values()) + sum(left_out(config).values())", {
+        "sum(eight_rows(config).values())":
+            "Where are the positions, biases and norms of left_out?",
+        "sum(left_out(config).values()) + tied * eight_rows(config)['unembedding']":
+            "Where are the eight rows?",
+    }),
+)  # fmt: skip
 
 
-def untied_counts_all(total, generator):
-    small = small_config(generator)
-    for config, right in (
-        (small, weights_of_model(small, False)),
-        (GPT3, 175_221_817_344),
-    ):
-        likely = likely_totals(config, False)
-        want_count(total(config, False), right, f"total({config}, False)", likely)
+def untied(generator):
+    return [(small_config(generator), False), (GPT3, False)]
 
 
-def tied_counts_once(total, generator):
-    config = small_config(generator)
-    right, likely = weights_of_model(config, True), likely_totals(config, True)
-    want_count(total(config, True), right, f"total({config}, True)", likely)
-    want_count(total(config), right, f"total({config})", likely)
+def tied_either_way(generator):
+    return [(small_config(generator), True), (small_config(generator),)]
 
 
-def gpt2_sizes(total, generator):
-    for config, right in GPT2_SIZES.items():
-        likely = likely_totals(config, True)
-        want_count(total(config), right, f"total({config})", likely)
-
-
-def _every(config):
-    rows, rest = sizing.eight_rows(config), sizing.left_out(config)
-    return sum(rows.values()) + sum(rest.values())
-
-
-def wrong_tied_ignored(config, tied=True):
-    return _every(config)
-
-
-def wrong_always_tied(config, tied=True):
-    return _every(config) - sizing.eight_rows(config)["unembedding"]
-
-
-def wrong_tied_takes_both(config, tied=True):
-    return _every(config) - tied * 2 * sizing.eight_rows(config)["unembedding"]
-
-
-def wrong_tied_upside_down(config, tied=True):
-    return sizing.total(config, not tied)
-
-
-def wrong_rows_only(config, tied=True):
-    rows = sizing.eight_rows(config)
-    return sum(rows.values()) - tied * rows["unembedding"]
-
-
-def wrong_total_float(config, tied=True):
-    return float(sizing.total(config, tied))
-
-
-def wrong_takes_positions(config, tied=True):
-    return _every(config) - tied * sizing.left_out(config)["positions"]
+def gpt2_sizes(generator):
+    return [(GPT2_SMALL,), (gpt.GPT2_MEDIUM,), (gpt.GPT2_LARGE,), (gpt.GPT2_XL,)]
 
 
 TOTAL = Exercise(
@@ -738,42 +424,76 @@ TOTAL = Exercise(
     reference=sizing.total,
     checks=(
         Check(
-            name="untied",
-            points=1,
-            proves="counts as many weights as a real model's tensors hold",
-            hint="`sum(eight_rows(config).values())` adds up one of the two.",
-            run=untied_counts_all,
+            "untied", 1, "counts as many weights as a real model's tensors hold",
+            "`sum(eight_rows(config).values())` adds up one of the two.",
+            agrees(every_weight, untied, TOTAL_MISTAKES, 0),
         ),
         Check(
-            name="tied",
-            points=1,
-            proves="counts a shared matrix once",
-            hint="Two of the eight rows are one matrix if `tied`. Take off one of the two.",
-            run=tied_counts_once,
+            "tied", 1, "counts a shared matrix once",
+            "Two of the eight rows are one matrix if `tied`. Take off one of the two.",
+            agrees(every_weight, tied_either_way, TOTAL_MISTAKES, 0),
         ),
         Check(
-            name="GPT-2's four sizes",
-            points=1,
-            proves="finds the size of all four GPT-2 models",
-            hint="GPT-2 is tied. 124 million, 355 million, 774 million, 1.56 billion.",
-            run=gpt2_sizes,
+            "GPT-2's four sizes", 1, "finds the size of all four GPT-2 models",
+            "GPT-2 is tied. 124 million, 355 million, 774 million, 1.56 billion.",
+            agrees(every_weight, gpt2_sizes, TOTAL_MISTAKES, 0),
         ),
     ),
-    wrong=(
-        Wrong("tied ignored", wrong_tied_ignored, "ignores tied"),
-        Wrong("always tied", wrong_always_tied, "Untied, the unembedding has weights"),
-        Wrong("both taken off", wrong_tied_takes_both, "takes off both"),
-        Wrong("upside down", wrong_tied_upside_down, "both count"),
-        Wrong("the rows only", wrong_rows_only, "Where are the positions"),
-        Wrong("a float", wrong_total_float, "is a float"),
-        Wrong("positions taken off", wrong_takes_positions, "not the positions"),
-    ),
-)
+    wrong=TOTAL_MISTAKES,
+    keywords=("tied",),
+)  # fmt: skip
 
 
-# 06.largest -------------------------------------------------------------------------
+# 06.largest -----------------------------------------------------------------------------
 
 BYTES_OF = {"float32": 4, "bf16": 2, "int8": 1, "int4": 0.5}
+SAID = {4: "4 bytes", 2: "2 bytes", 1: "1 byte", 0.5: "half a byte"}
+ROWS = "sum(eight_rows(config).values())"
+GIGABYTES = "The budget is in bytes, not in gigabytes."
+NOTHING = "A weight in int4 takes half a byte; with yours it takes none: int(0.5) and 1 // 2 are 0."
+
+
+def of_bytes(format: str, other: float) -> str:
+    """The bytes that are needed, where a weight of this format takes others than its own."""
+    factor = other / BYTES_OF[format]
+    return f"memory({ROWS}, format) * ({factor} if format == {format!r} else 1)"
+
+
+LARGEST_MISTAKES = mistakes(
+    sizing.largest,
+    *instead("return 64 * low", {
+        "return 64 * (low + 1)": "One step too many: these no longer fit. Give the last that do.",
+        "return max(0, 64 * (low - 1))": "One step too few: the next still fit.",
+        "return max(64, 64 * low)": "Not even 64 channels fit: that gives 0.",
+        "return low": "These are steps; a step is 64 channels.",
+    }),
+    *instead("<= budget", {
+        "< budget":
+            "These channels take exactly the budget, and exactly at the budget fits: is it < "
+            "where <= belongs?",
+        "<= budget + 1": "One byte more than the budget no longer fits: the budget is the most.",
+        "<= budget * 1e9": GIGABYTES,
+    }),
+    *instead(ROWS, {
+        f"({ROWS} + sum(left_out(config).values()))":
+            "It counts more than the eight rows: no positions, biases or norms here.",
+        "12 * layers * (64 * steps) ** 2": "The embedding and the unembedding take memory too.",
+        f"({ROWS} - vocabulary * 64 * steps)":
+            "The embedding and the unembedding both count: two of the eight rows.",
+    }),
+    *instead("GPTConfig(vocabulary, 1, layers, ", {
+        "GPTConfig(vocabulary, 1, 12, ": "It ignores the number of layers.",
+        "GPTConfig(50_257, 1, layers, ": "It ignores the vocabulary.",
+    }),
+    ("no steps", "These are the most channels that fit, but not a multiple of 64.",
+     ("64 * steps", "steps"), ("return 64 * low", "return low")),
+    ("no bytes at all", NOTHING, ("while fits(high)", "while high < 512 and fits(high)"),
+     (f"memory({ROWS}, format)", of_bytes("int4", 0))),
+    *instead(f"memory({ROWS}, format)", {
+        of_bytes(format, other): f"A weight in {format} takes {SAID[own]}, not {SAID[other]}."
+        for format, own in BYTES_OF.items() for other in SAID if other != own
+    }),
+)  # fmt: skip
 
 
 def size(channels: int, format: str, layers: int, vocabulary: int) -> float:
@@ -782,211 +502,66 @@ def size(channels: int, format: str, layers: int, vocabulary: int) -> float:
     return sum(rows_one_by_one(config).values()) * BYTES_OF[format]
 
 
-def most(budget: float, bytes_of: Callable, step: int = 64) -> int:
+def most(budget, format="bf16", layers=12, vocabulary=50_257) -> int:
     """The most channels that fit, counting up."""
     channels = 0
-    while bytes_of(channels + step) <= budget:
-        channels += step
+    while size(channels + 64, format, layers, vocabulary) <= budget:
+        channels += 64
     return channels
 
 
-def likely_channels(budget, format, layers, vocabulary) -> dict[str, int]:
-    """Mistaken answers, by the words for what they forget."""
-
-    def by(a_weight=BYTES_OF[format], layers=layers, ends=2 * vocabulary):
-        return most(budget, lambda c: a_weight * (12 * layers * c * c + ends * c))
-
-    likely = {
-        "The embedding and the unembedding take memory too.": by(ends=0),
-        "The embedding and the unembedding both count: two of the eight rows.": by(
-            ends=vocabulary
-        ),
-        "It ignores the number of layers.": by(layers=12),
-        "It ignores the vocabulary.": by(ends=2 * 50_257),
-    }
-    said = {4: "4 bytes", 2: "2 bytes", 1: "1 byte", 0.5: "half a byte"}
-    own = BYTES_OF[format]
-    for other in said:
-        if other != own:
-            words = f"A weight in {format} takes {said[own]}, not {said[other]}."
-            likely[words] = by(other)
-    return likely
+def problem(generator: torch.Generator, format: str, share: float = 0.5) -> tuple:
+    """A budget between two steps, for a GPT whose two embeddings weigh a good part."""
+    layers, vocabulary = whole(generator, 2, 6), whole(generator, 150_000, 200_000)
+    channels = 64 * whole(generator, 30, 60)
+    low, high = (size(c, format, layers, vocabulary) for c in (channels, channels + 64))
+    return int(low + share * (high - low)), format, layers, vocabulary
 
 
-def problem(generator: torch.Generator, format: str) -> tuple[int, int, int]:
-    """Channels that shall be the answer, layers and vocabulary, all mistakes apart."""
-    while True:
-        channels, layers = 64 * whole(generator, 30, 60), whole(generator, 2, 6)
-        vocabulary = whole(generator, 150_000, 200_000)
-        budget = between(channels, format, layers, vocabulary)
-        given = list(likely_channels(budget, format, layers, vocabulary).values())
-        given += [channels - 64, channels, channels + 64]
-        if len(set(given)) == len(given):
-            return channels, layers, vocabulary
+def some_budgets(generator):
+    return [*(problem(generator, "bf16") for _ in range(3)), (24e9,), (8e9, "bf16", 32)]
 
 
-def between(channels: int, format: str, layers: int, vocabulary: int) -> int:
-    """A budget half way between these channels and a step more."""
-    steps = (size(c, format, layers, vocabulary) for c in (channels, channels + 64))
-    return int(sum(steps) / 2)
+def to_the_byte(generator):
+    budget, *rest = problem(generator, "bf16", 0)
+    return [(budget + more, *rest) for more in (0, -1, 1)]
 
 
-def want_channels(value, right: int, given: tuple) -> None:
-    """Demand these channels for a budget, format, layers and vocabulary."""
-    budget, format, layers, vocabulary = given
-    what = f"largest({budget}, {format!r}, {layers}, {vocabulary})"
-    want_whole(value, what)
-    if value == right:
-        return
-    if value == right // 64:
-        raise Mistake(f"{what} is {value}: these are steps; a step is 64 channels.")
-    if value % 64:
-        raise Mistake(f"{what} is {value}, which is not a multiple of 64.")
-    likely = likely_channels(*given)
-    likely["One step too many: these no longer fit. Give the last that do."] = (
-        right + 64
-    )
-    likely["One step too few: the next still fit."] = right - 64
-    if format == "int4" and value > 4 * right:
-        raise Mistake(
-            f"{what} is {value}; it should be {right}. A weight in int4 takes half a byte; "
-            "with yours it takes none: int(0.5) and 1 // 2 are 0."
-        )
-    want_count(value, right, what, likely)
+def of_format(format: str) -> Callable:
+    return lambda generator: [problem(generator, format) for _ in range(2)]
 
 
-def as_many_as_fit(largest, generator):
-    # First a problem so small that a loop which takes bytes for gigabytes still ends.
-    budget = between(128, "bf16", 10, 100)
-    value = largest(budget, "bf16", 10, 100)
-    want_whole(value, f"largest({budget}, 'bf16', 10, 100)")
-    if value > 100 * 128:
-        raise Mistake(
-            f"{value:,} channels for a budget of {budget:,} bytes: the budget is in bytes, "
-            "not in gigabytes."
-        )
-    for _ in range(2):
-        channels, layers, vocabulary = problem(generator, "bf16")
-        budget = between(channels, "bf16", layers, vocabulary)
-        given = (budget, "bf16", layers, vocabulary)
-        want_channels(largest(*given), channels, given)
-    want_equal(largest(24e9), 8_768, "largest(24e9), in bf16 with GPT-2's 12 layers,")
-
-
-def exactly_the_budget(largest, generator):
-    channels, layers, vocabulary = problem(generator, "bf16")
-    budget = int(size(channels, "bf16", layers, vocabulary))
-    given = (budget, "bf16", layers, vocabulary)
-    value = largest(*given)
-    if value == channels - 64:
-        raise Mistake(
-            f"{channels} channels take exactly the budget of {budget:,} bytes, and exactly "
-            f"at the budget fits; yours gives {value}. Is it < where <= belongs, or do you "
-            "count more than the eight rows?"
-        )
-    want_channels(value, channels, given)
-    given = (budget - 1, "bf16", layers, vocabulary)
-    value = largest(*given)
-    if value == channels:
-        raise Mistake(
-            f"{channels} channels take one byte more than the budget of {budget - 1:,}, and "
-            "no longer fit."
-        )
-    want_channels(value, channels - 64, given)
-
-
-def every_format(largest, generator):
-    for format in BYTES_OF:  # int4 comes last: a weight of 0 bytes may never end
-        channels, layers, vocabulary = problem(generator, format)
-        budget = between(channels, format, layers, vocabulary)
-        given = (budget, format, layers, vocabulary)
-        want_channels(largest(*given), channels, given)
-
-
-def nothing_fits(largest, generator):
+def hardly_any(generator):
     layers, vocabulary = whole(generator, 2, 6), whole(generator, 1_000, 2_000)
     smallest = int(size(64, "bf16", layers, vocabulary))
-    for budget in (smallest - 1, whole(generator, 1, smallest // 2), 0):
-        what = f"largest({budget}, 'bf16', {layers}, {vocabulary})"
-        value = largest(budget, "bf16", layers, vocabulary)
-        want_whole(value, what)
-        if value != 0:
-            raise Mistake(f"{what} is {value}. Not even 64 channels fit: that gives 0.")
-    value = largest(smallest, "bf16", layers, vocabulary)
-    want_equal(value, 64, f"largest({smallest}, 'bf16', {layers}, {vocabulary})")
+    budgets = (smallest - 1, whole(generator, 1, smallest // 2), 0, smallest)
+    return [(budget, "bf16", layers, vocabulary) for budget in budgets]
 
 
-def _bytes(channels, format, layers, vocabulary):
-    weights = 12 * layers * channels**2 + 2 * vocabulary * channels
-    return weights * BYTES_OF[format]
+def bounded(format: str, words: str) -> Callable:
+    """Make a check that a byte does not hold many channels.
+
+    It comes first: with budgets of gigabytes, a loop that counts up hardly ends.
+    """
+
+    def run(largest, generator):
+        value = largest(1, format, 100, 100)
+        if type(value) is int and value > 64:
+            raise Mistake(f"largest(1, {format!r}, 100, 100) gives {value}. {words}")
+
+    return run
 
 
-def wrong_one_step_too_many(budget, format="bf16", layers=12, vocabulary=50_257):
-    channels = 64
-    while _bytes(channels, format, layers, vocabulary) <= budget:
-        channels += 64
-    return channels
+def in_turn(*checks: Callable) -> Callable:
+    def run(answer, generator):
+        for check in checks:
+            check(answer, generator)
+
+    return run
 
 
-def wrong_less_than(budget, format="bf16", layers=12, vocabulary=50_257):
-    channels = 0
-    while _bytes(channels + 64, format, layers, vocabulary) < budget:
-        channels += 64
-    return channels
-
-
-def wrong_four_bytes(budget, format="bf16", layers=12, vocabulary=50_257):
-    return sizing.largest(budget, "float32", layers, vocabulary)
-
-
-def wrong_whole_byte(budget, format="bf16", layers=12, vocabulary=50_257):
-    format = "int8" if format == "int4" else format
-    return sizing.largest(budget, format, layers, vocabulary)
-
-
-def wrong_no_bytes(budget, format="bf16", layers=12, vocabulary=50_257):
-    channels, fitting = 64, 0
-    while channels < 100_000:
-        weights = _bytes(channels, "int8", layers, vocabulary)
-        if weights * int(BYTES_OF[format]) <= budget:
-            fitting = channels
-        channels += 64
-    return fitting
-
-
-def wrong_gigabytes(budget, format="bf16", layers=12, vocabulary=50_257):
-    channels = 0
-    while _bytes(channels + 64, format, layers, vocabulary) / 1e9 <= budget:
-        channels += 64
-    return channels
-
-
-def wrong_without_embeddings(budget, format="bf16", layers=12, vocabulary=50_257):
-    weights = budget / BYTES_OF[format]
-    return int((weights / (12 * layers)) ** 0.5) // 64 * 64
-
-
-def wrong_one_embedding(budget, format="bf16", layers=12, vocabulary=50_257):
-    return most(
-        budget,
-        lambda c: BYTES_OF[format] * (12 * layers * c * c + vocabulary * c),
-    )
-
-
-def wrong_no_steps(budget, format="bf16", layers=12, vocabulary=50_257):
-    return most(budget, lambda c: _bytes(c, format, layers, vocabulary), 1)
-
-
-def wrong_steps(budget, format="bf16", layers=12, vocabulary=50_257):
-    return sizing.largest(budget, format, layers, vocabulary) // 64
-
-
-def wrong_layers_ignored(budget, format="bf16", layers=12, vocabulary=50_257):
-    return sizing.largest(budget, format, vocabulary=vocabulary)
-
-
-def wrong_at_least_64(budget, format="bf16", layers=12, vocabulary=50_257):
-    return max(64, sizing.largest(budget, format, layers, vocabulary))
+def largest_agrees(cases: Callable) -> Callable:
+    return agrees(most, cases, LARGEST_MISTAKES, 0)
 
 
 LARGEST = Exercise(
@@ -1004,50 +579,34 @@ LARGEST = Exercise(
     reference=sizing.largest,
     checks=(
         Check(
-            name="as many as fit",
-            points=2,
-            proves="finds the most channels that fit, in steps of 64",
-            hint="Count up in steps of 64 for as long as the next step still fits. Work in "
+            "as many as fit", 2, "finds the most channels that fit, in steps of 64",
+            "Count up in steps of 64 for as long as the next step still fits. Work in "
             "bytes, and count all eight rows.",
-            run=as_many_as_fit,
+            in_turn(bounded("bf16", GIGABYTES), largest_agrees(some_budgets)),
         ),
         Check(
-            name="exactly the budget",
-            points=1,
-            proves="takes a model that fits to the last byte",
-            hint="Is it `<` or `<=`?",
-            run=exactly_the_budget,
+            "exactly the budget", 1, "takes a model that fits to the last byte",
+            "Is it `<` or `<=`?",
+            largest_agrees(to_the_byte),
         ),
         Check(
-            name="every format",
-            points=1,
-            proves="knows the bytes of every format",
-            hint="int4 is 0.5 bytes a weight. If your loop never ends, look for an "
+            "every format", 1, "knows the bytes of every format",
+            "int4 is 0.5 bytes a weight. If your loop never ends, look for an "
             "`int(…)` or a `//` that makes 0 of it.",
-            run=every_format,
+            in_turn(
+                *(largest_agrees(of_format(f)) for f in ("float32", "bf16", "int8")),
+                bounded("int4", NOTHING),
+                largest_agrees(of_format("int4")),
+            ),
         ),
         Check(
-            name="nothing fits",
-            points=1,
-            proves="gives 0 when nothing fits",
-            hint="What does your function return if the first step is too large?",
-            run=nothing_fits,
+            "nothing fits", 1, "gives 0 when nothing fits",
+            "What does your function return if the first step is too large?",
+            largest_agrees(hardly_any),
         ),
     ),
-    wrong=(
-        Wrong("one step too many", wrong_one_step_too_many, "One step too many"),
-        Wrong("less than", wrong_less_than, "exactly at the budget fits"),
-        Wrong("four bytes each", wrong_four_bytes, "in bf16 takes 2 bytes, not 4"),
-        Wrong("a whole byte", wrong_whole_byte, "takes half a byte, not 1 byte"),
-        Wrong("no bytes at all", wrong_no_bytes, "with yours it takes none"),
-        Wrong("gigabytes", wrong_gigabytes, "not in gigabytes"),
-        Wrong("no embeddings", wrong_without_embeddings, "take memory too"),
-        Wrong("one embedding", wrong_one_embedding, "two of the eight rows"),
-        Wrong("no steps", wrong_no_steps, "not a multiple of 64"),
-        Wrong("steps for channels", wrong_steps, "a step is 64 channels"),
-        Wrong("layers ignored", wrong_layers_ignored, "ignores the number of layers"),
-        Wrong("at least 64", wrong_at_least_64, "Not even 64 channels fit"),
-    ),
-)
+    wrong=LARGEST_MISTAKES,
+    keywords=("layers",),
+)  # fmt: skip
 
 EXERCISES = (EIGHT_ROWS, MATRICES, LEFT_OUT, TOTAL, LARGEST)

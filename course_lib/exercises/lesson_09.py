@@ -2,26 +2,20 @@
 
 import itertools
 import math
+from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
-from course_lib import sampling
-from course_lib.exercises.legacy import (
-    Check,
-    Exercise,
-    Mistake,
-    Wrong,
-    alike,
-    want_equal,
-    want_near,
-    want_tensor,
-    want_type,
-    whole,
-)
+from course_lib.exercises.form import agrees, instead, mistakes, pick, tenths, whole
+from course_lib.exercises.kinds import Check, Exercise, Mistake
+from course_lib.exercises.wants import want_type
 from course_lib.gpt import GPT3
+from course_lib.kv_cache import KVCache
 
-SIZE = 8  # tokens in the small vocabularies that the checks make up
+VOCABULARY = 49_152  # of the model that the lesson reads
 
 
 # 09.top_p ---------------------------------------------------------------------------
@@ -40,263 +34,141 @@ def top_p(probabilities: torch.Tensor, share: float) -> torch.Tensor:
     return kept / kept.sum()
 
 
-def some_case(
-    generator: torch.Generator,
-) -> tuple[torch.Tensor, float, dict[str, frozenset]]:
-    """Probabilities (8,), a share, and what each cut keeps: no two cuts are alike.
+SORT, FEW = "probabilities.sort(descending=True)", "order[before < share]"
+BY_ID = (SORT, "probabilities, torch.arange(len(probabilities))")
+PLACES = (FEW, "before < share")
+SHORT = ("before < share", "ordered.cumsum(0) <= share")
+FILL, GIVE = "kept[few] = probabilities[few]", "return kept / kept.sum()"
 
-    No two tokens are equally likely, none holds the share alone, and no sum is so near
-    the share that rounding could decide.
-    """
-    while True:
-        p = torch.softmax(1.6 * torch.randn(SIZE, generator=generator), 0)
-        share = round(0.5 + 0.4 * float(torch.rand(1, generator=generator)), 2)
-        ordered = p.sort(descending=True).values
-        far = (ordered.cumsum(0) - share).abs().min() > 0.01
-        if ordered.diff().abs().min() > 1e-3 and ordered[0] < share and far:
-            cuts = all_cuts(p.tolist(), share)
-            if len(set(cuts.values())) == len(cuts):
-                return p, share, cuts
-
-
-def fewest(p: list[float], share: float) -> frozenset:
-    """By brute force: the smallest of all sets of tokens that hold the share, and of
-    equally small ones the likeliest."""
-    sizes = range(1, len(p) + 1)
-    sets = [s for n in sizes for s in itertools.combinations(range(len(p)), n)]
-    enough = [s for s in sets if sum(p[i] for i in s) >= share]
-    return frozenset(min(enough, key=lambda s: (len(s), -sum(p[i] for i in s))))
-
-
-def until(order: list[int], p: list[float], share: float) -> list[int]:
-    """The first tokens of an order, up to the one with which they hold the share."""
-    kept = []
-    for i in order:
-        kept.append(i)
-        if sum(p[j] for j in kept) >= share:
-            break
-    return kept
-
-
-def all_cuts(p: list[float], share: float) -> dict[str, frozenset]:
-    """What is kept by the right cut and by the likely wrong ones."""
-    ids = list(range(len(p)))
-    order = sorted(ids, key=lambda i: -p[i])
-    right = fewest(p, share)
-    rare, by_id = until(order[::-1], p, share), until(ids, p, share)
-    cuts = {
-        "right": right,
-        "short": order[: len(right) - 1],
-        "long": order[: len(right) + 1],
-        "count": order[: int(share * len(p))],
-        "rare": rare,
-        "rare, short": rare[:-1],
-        "by id": by_id,
-        "by id, short": by_id[:-1],
-        "first ids": ids[: len(right)],
-        "first ids, short": ids[: len(right) - 1],
-        "min_p": [i for i in ids if p[i] >= share * max(p)],
-    }
-    return {name: frozenset(kept) for name, kept in cuts.items()}
-
-
-CUTS = {  # what each wrong cut has in mind
-    "short": "It drops the token that crosses the share. Without it the others hold "
-    "too little: that one stays.",
-    "long": "It keeps one token too many: stop at the first sum that reaches the "
-    "share.",
-    "count": "It keeps a share of the number of tokens, as top-k does. The share is "
-    "one of probability: add probabilities up.",
-    "rare": "It starts with the least likely tokens: sort(descending=True).",
-    "by id": "It adds up in the order of the ids. Sort first, the likeliest in front.",
-    "first ids": "It cuts in sorted order and keeps the tokens at these places of the "
-    "unsorted list. The second thing that sort gives is the id at each place.",
-    "min_p": "It keeps tokens that are at least `share` times as likely as the "
-    "likeliest: that is min-p. Here the sum must reach the share.",
-}
-NOTHING = (
-    "It keeps no token at all. The share is for the sum of the kept tokens; no single "
-    "token needs to reach it, and one always stays."
+CROSSING = (
+    "It drops the token that crosses the share. Without it the others hold too little: that "
+    "one stays."
+)
+RARE = "It starts with the least likely tokens: sort(descending=True)."
+UNSORTED = "It adds up in the order of the ids. Sort first, the likeliest in front."
+SORTED = (
+    "It cuts in sorted order, and takes places in the sorted list for ids. Place i must be "
+    "token i, or the wrong token is drawn. The second thing that sort gives is the id at each "
+    "place."
+)
+COUNTS = (
+    "It keeps a share of the number of tokens, as top-k does. The share is one of probability: "
+    "add probabilities up."
+)
+ONLY = (
+    "Only the tokens that stay come back. Give all V numbers, zeros for the tokens that go, so "
+    "that each place is still an id."
+)
+SOFTMAX = (
+    "It ends in a softmax. That makes a 0 positive again, and brings the others together: "
+    "divide the kept ones by their sum."
 )
 
-
-def call_top_p(answer, p: torch.Tensor, share: float) -> torch.Tensor:
-    """What an answer gives for p (V,): surely a tensor (V,) with a token in it."""
-    what = f"top_p(probabilities, {share})"
-    value = answer(p.clone(), share)
-    want_type(value, torch.Tensor, what)
-    if value.dim() == 1 and 0 < len(value) < len(p):
-        raise Mistake(
-            f"Of {len(p)} numbers {len(value)} came back. Give all, zeros for the "
-            "tokens that go, so that each place is still an id."
-        )
-    if value.numel() == 0 or value.isnan().all() or not value.any():
-        raise Mistake(NOTHING)
-    want_tensor(value, (len(p),), what)
-    return value.detach()
-
-
-def kept_by(answer, p: torch.Tensor, share: float) -> frozenset:
-    value = call_top_p(answer, p, share)
-    return frozenset(value.nonzero()[:, 0].tolist())
-
-
-def name_cut(kept: frozenset, cuts: dict[str, frozenset]) -> None:
-    """Raise Mistake if the kept tokens are those of a likely wrong cut."""
-    for name, cut in cuts.items():
-        if kept == cut and name != "right":
-            raise Mistake(CUTS[name.removesuffix(", short")])
-
-
-def stays_a_distribution(answer, generator):
-    p, share, _ = some_case(generator)
-    value = call_top_p(answer, p, share)
-    kept = value != 0
-    only, ordered = p * kept, p.sort(descending=True).values * kept
-    if alike(value, only / only.sum()):
-        return
-    if kept.all():
-        raise Mistake(
-            "No token has probability 0. Divide the kept ones by their sum: a softmax "
-            "makes every 0 positive again."
-        )
-    if alike(value, ordered) or alike(value, ordered / ordered.sum()):
-        raise Mistake(
-            "The probabilities come back in sorted order. Place i must still be token "
-            "i, or the wrong token is drawn."
-        )
-    if alike(value, only):
-        raise Mistake(
-            f"The kept tokens sum to {float(only.sum()):.2f}. Divide by their sum, so "
-            "that it is one again."
-        )
-    want_near(value, only / only.sum(), f"top_p(probabilities, {share})")
+CUT_MISTAKES = mistakes(
+    top_p,
+    ("drops the crossing token", CROSSING, SHORT),
+    ("only sums below the share", CROSSING, ("before < share", "ordered.cumsum(0) < share")),
+    ("one more",
+     "It keeps one token too many: stop at the first sum that reaches the share.",
+     (FEW, "order[: int((ordered.cumsum(0) < share).sum()) + 2]")),
+    ("one more at a sum that fits",
+     "Where some tokens hold the share exactly, it keeps one more. At least the share is "
+     "enough: a token stays if those before it hold less (<, not <=).",
+     ("before < share", "before <= share")),
+    ("single tokens",
+     "It keeps no token at all, or too few. The share is for the sum of the kept tokens; no "
+     "single token needs to reach it, and one always stays.",
+     (FEW, "order[ordered >= share]")),
+    ("min-p",
+     "It keeps tokens that are at least `share` times as likely as the likeliest: that is "
+     "min-p. Here the sum must reach the share.",
+     (FEW, "order[ordered >= share * ordered[0]]")),
+    ("top-k", COUNTS, (FEW, "order[: int(share * len(order))]")),
+    ("top-k, one at least", COUNTS, (FEW, "order[: max(1, round(share * len(order)))]")),
+    ("the rarest first", RARE, (SORT, "probabilities.sort()")),
+    ("the rarest first, cut short", RARE, (SORT, "probabilities.sort()"), SHORT),
+    ("not sorted", UNSORTED, BY_ID),
+    ("not sorted, cut short", UNSORTED, BY_ID, SHORT),
+    ("places for ids", SORTED, PLACES),
+    ("places for ids, cut short", SORTED, PLACES, ("before < share", SHORT[1])),
+    ("sorted", SORTED, (FILL, "kept[before < share] = ordered[before < share]")),
+    ("only the kept", ONLY, (GIVE, "return kept[kept > 0] / kept.sum()")),
+    ("softmax again", SOFTMAX, (GIVE, "return torch.softmax(kept, 0)")),
+    ("two at least",
+     "One token alone holds the share, and yours keeps more: one is enough.",
+     ("before < share", "(before < share) | (before < ordered[0] + 1e-6)")),
+)  # fmt: skip
+SUM_MISTAKES = mistakes(
+    top_p,
+    ("not divided",
+     "The kept tokens no longer sum to one. Divide by their sum, so that they do again.",
+     (" / kept.sum()", "")),
+    ("divided by the share",
+     "It divides by the share. The kept tokens hold a little more: divide by their own sum.",
+     ("kept.sum()", "share")),
+    ("softmax of the kept", SOFTMAX,
+     (GIVE, "return kept.masked_fill(kept == 0, float('-inf')).softmax(0)")),
+)  # fmt: skip
 
 
-def holds_the_share(answer, generator):
-    for _ in range(3):
-        p, share, cuts = some_case(generator)
-        kept = kept_by(answer, p, share)
-        held = sum(float(p[i]) for i in kept)
-        if held < share:
-            name_cut(kept, cuts)
-            raise Mistake(
-                f"The tokens {sorted(kept)} hold {held:.3f} together, less than the "
-                f"share of {share}."
-            )
+def nucleus(probabilities: torch.Tensor, share: float) -> torch.Tensor:
+    """The same by numpy, from a search for the share among the sums."""
+    p = probabilities.numpy()
+    order = np.argsort(-p, kind="stable")
+    few = order[: np.searchsorted(p[order].cumsum(dtype=float), share) + 1]
+    kept = np.zeros_like(p)
+    kept[few] = p[few] / p[few].sum()
+    return torch.from_numpy(kept)
 
 
-def keeps_the_fewest(answer, generator):
-    for _ in range(3):
-        p, share, cuts = some_case(generator)
-        kept = kept_by(answer, p, share)
-        if kept != cuts["right"]:
-            name_cut(kept, cuts)
-            raise Mistake(
-                f"It keeps the tokens {sorted(kept)}; the fewest likeliest that hold "
-                f"{share} are {sorted(cuts['right'])}."
-            )
+def stays(value: Any) -> torch.Tensor:
+    """Which tokens a cut keeps."""
+    want_type(value, torch.Tensor, "What comes back")
+    return value > 0
 
 
-def follows_the_model(answer, generator):
-    sure = torch.full((SIZE,), 0.1 / (SIZE - 1))
-    favourite = whole(generator, 0, SIZE - 1)
-    sure[favourite] = 0.9
-    value = call_top_p(answer, sure, 0.5)
-    count = int((value > 0).sum())
-    if count > 1:
-        raise Mistake(
-            f"One token alone holds 0.9, more than the share of 0.5, and yours keeps "
-            f"{count}: one is enough."
-        )
-    wanted = torch.zeros(SIZE).index_fill(0, torch.tensor(favourite), 1.0)
-    want_near(value, wanted, "top_p, where one token holds more than the share,")
-    p = torch.softmax(torch.randn(400, generator=generator), 0)
-    sums = p.sort(descending=True).values.cumsum(0)
-    last = whole(generator, 100, 250)
-    share = float(sums[last - 1 : last + 1].mean())  # far from any sum: no rounding
-    value = call_top_p(answer, p, share)
-    count = int((value > 0).sum())
-    if count != last + 1:
-        raise Mistake(
-            f"Of 400 tokens, {last + 1} are needed to hold {share:.4f}; it keeps "
-            f"{count}. How many stay depends on how sure the model is."
-        )
-    want_near(value, sampling.top_p(p, share), "top_p of 400 tokens")
+def why_not_these(given: tuple, kept: torch.Tensor, right: torch.Tensor) -> str:
+    """What is wrong with the tokens that a cut keeps."""
+    p, share = given
+    if kept.shape != right.shape:
+        return ""
+    count, few, held = int(kept.sum()), int(right.sum()), float(p[kept].sum())
+    if held < share:
+        return f"what it keeps holds {held:.4g}, less than the share of {share:.4g}"
+    if count > few:
+        return f"it keeps {count} tokens, and the {few} likeliest hold the share"
+    return "others are likelier than those that it keeps"
 
 
-def _cut(probabilities, kept):
-    some = probabilities * kept
-    return some / some.sum()
+def percents(generator):
+    """Three lists of different whole percents, and a share between two of their sums."""
+    cases = []
+    while len(cases) < 3:
+        cuts = torch.randperm(99, generator=generator)[:5] + 1
+        ends = torch.cat([torch.tensor([0]), cuts.sort().values, torch.tensor([100])])
+        p, share = ends.diff(), whole(generator, 50, 90) + 0.5
+        if len(p.unique()) == len(p) and p.max() < share:
+            cases.append((p / 100, share / 100))
+    return cases
 
 
-def _places(ids, probabilities):
-    return torch.zeros_like(probabilities).index_fill(0, ids, 1.0)
+def sixteenths(generator):
+    """Probabilities whose sums reach a share exactly; equal ones, but not at the edge."""
+    counts = ((8, 5, 3, 0, 0, 0), 13), ((6, 3, 3, 2, 1, 1), 12), ((4, 4, 3, 2, 2, 1), 8)
+    cases = []
+    for parts, share in counts:
+        order = torch.randperm(len(parts), generator=generator)
+        cases.append((torch.tensor(parts)[order] / 16, share / 16))
+    return cases
 
 
-def wrong_drops_the_crossing(probabilities, share):
-    ordered, order = probabilities.sort(descending=True)
-    few = order[ordered.cumsum(0) <= share]
-    return _cut(probabilities, _places(few, probabilities))
-
-
-def wrong_one_more(probabilities, share):
-    ordered, order = probabilities.sort(descending=True)
-    count = int((ordered.cumsum(0) < share).sum()) + 2
-    return _cut(probabilities, _places(order[:count], probabilities))
-
-
-def wrong_single_tokens(probabilities, share):
-    return _cut(probabilities, probabilities >= share)
-
-
-def wrong_sorted(probabilities, share):
-    ordered = probabilities.sort(descending=True).values
-    return _cut(ordered, ordered.cumsum(0) - ordered < share)
-
-
-def wrong_not_divided(probabilities, share):
-    return probabilities * (top_p(probabilities, share) > 0)
-
-
-def wrong_not_sorted(probabilities, share):
-    return _cut(probabilities, probabilities.cumsum(0) - probabilities < share)
-
-
-def wrong_places(probabilities, share):
-    ordered = probabilities.sort(descending=True).values
-    return _cut(probabilities, ordered.cumsum(0) - ordered < share)
-
-
-def wrong_top_k(probabilities, share):
-    order = probabilities.argsort(descending=True)
-    few = order[: max(1, int(share * len(probabilities)))]
-    return _cut(probabilities, _places(few, probabilities))
-
-
-def wrong_rarest(probabilities, share):
-    ordered, order = probabilities.sort()
-    few = order[ordered.cumsum(0) - ordered < share]
-    return _cut(probabilities, _places(few, probabilities))
-
-
-def wrong_min_p(probabilities, share):
-    return _cut(probabilities, probabilities >= share * probabilities.max())
-
-
-def wrong_softmax_again(probabilities, share):
-    return torch.softmax(wrong_not_divided(probabilities, share), 0)
-
-
-def wrong_only_kept(probabilities, share):
-    value = top_p(probabilities, share)
-    return value[value > 0]
-
-
-def wrong_two_at_least(probabilities, share):
-    ordered, order = probabilities.sort(descending=True)
-    count = max(2, int((ordered.cumsum(0) < share).sum()) + 1)
-    return _cut(probabilities, _places(order[:count], probabilities))
+def sure_and_unsure(generator):
+    """One token that holds the share alone; and a vocabulary as large as the lesson's."""
+    sure = torch.tensor([0.9, 0.04, 0.03, 0.02, 0.01])
+    flat = torch.softmax(3 * torch.randn(VOCABULARY, generator=generator), 0)
+    sums, few = flat.sort(descending=True).values.cumsum(0), whole(generator, 200, 300)
+    share = float(sums[few - 1 : few + 1].mean())  # far from any sum: no rounding
+    return [(sure[torch.randperm(5, generator=generator)], 0.5), (flat, share)]
 
 
 TOP_P = Exercise(
@@ -314,57 +186,33 @@ TOP_P = Exercise(
     reference=top_p,
     checks=(
         Check(
-            name="stays a distribution",
-            points=1,
-            proves="leaves each token at its id and sums to one",
-            hint="Start from `torch.zeros_like(probabilities)` and fill in the ids "
-            "that stay. `sort` gives two things: the sorted numbers, and their ids.",
-            run=stays_a_distribution,
+            "holds the share", 1, "keeps tokens that hold at least the share",
+            "`cumsum(0)` of the sorted probabilities says what each token and all likelier "
+            "ones hold. A token stays if those *before* it hold too little.",
+            agrees(nucleus, percents, CUT_MISTAKES, look=stays, why=why_not_these, shows="{} > 0"),
         ),
         Check(
-            name="holds the share",
-            points=1,
-            proves="keeps tokens that hold at least the share",
-            hint="`cumsum(0)` of the sorted probabilities says what each token and all "
-            "likelier ones hold. A token stays if those *before* it hold too little.",
-            run=holds_the_share,
+            "the fewest", 1, "keeps no token that isn't needed",
+            "Take the least likely kept token away: do the others still hold the share? "
+            "Then it was not needed.",
+            agrees(nucleus, sixteenths, CUT_MISTAKES, look=stays, why=why_not_these, shows="{} > 0"),
         ),
         Check(
-            name="the fewest",
-            points=1,
-            proves="keeps no token that isn't needed",
-            hint="Take the least likely kept token away: do the others still hold the "
-            "share? Then it was not needed.",
-            run=keeps_the_fewest,
+            "follows the model", 1,
+            "keeps few tokens where the model is sure and many where it isn't",
+            "If one token has 0.9 and the share is 0.5, how many are needed?",
+            agrees(nucleus, sure_and_unsure, CUT_MISTAKES[-1:], look=stays, why=why_not_these,
+                   shows="{} > 0"),
         ),
         Check(
-            name="follows the model",
-            points=1,
-            proves="keeps few tokens where the model is sure and many where it isn't",
-            hint="If one token has 0.9 and the share is 0.5, how many are needed?",
-            run=follows_the_model,
+            "stays a distribution", 1, "leaves each token at its id and sums to one",
+            "Start from `torch.zeros_like(probabilities)` and fill in the ids that stay. "
+            "`sort` gives two things: the sorted numbers, and their ids.",
+            agrees(nucleus, percents, SUM_MISTAKES),
         ),
     ),
-    wrong=(
-        Wrong(
-            "drops the crossing token", wrong_drops_the_crossing, "drops the token that"
-        ),
-        Wrong("one more", wrong_one_more, "one token too many"),
-        Wrong(
-            "single tokens", wrong_single_tokens, "no single token needs to reach it"
-        ),
-        Wrong("sorted", wrong_sorted, "come back in sorted order"),
-        Wrong("not divided", wrong_not_divided, "Divide by their sum"),
-        Wrong("not sorted", wrong_not_sorted, "in the order of the ids. Sort first"),
-        Wrong("places for ids", wrong_places, "is the id at each place"),
-        Wrong("top-k", wrong_top_k, "as top-k does"),
-        Wrong("the rarest first", wrong_rarest, "starts with the least likely"),
-        Wrong("min-p", wrong_min_p, "that is min-p"),
-        Wrong("softmax again", wrong_softmax_again, "a softmax makes every 0 positive"),
-        Wrong("only the kept", wrong_only_kept, "Give all, zeros"),
-        Wrong("two at least", wrong_two_at_least, "one is enough"),
-    ),
-)
+    wrong=CUT_MISTAKES + SUM_MISTAKES,
+)  # fmt: skip
 
 
 # 09.repetition_penalty --------------------------------------------------------------
@@ -384,179 +232,123 @@ def repetition_penalty(
     return punished
 
 
-def some_logits(
-    generator: torch.Generator,
-) -> tuple[torch.Tensor, list[int], float]:
-    """Logits (8,), half negative, none near 0; four ids of both signs; a penalty."""
-    signs = torch.tensor([1.0, -1, 1, -1, 1, -1, 1, -1])
-    sizes = 0.5 + 3 * torch.rand(SIZE, generator=generator)
-    order = torch.randperm(SIZE, generator=generator)
-    logits = torch.empty(SIZE)
-    logits[order] = signs * sizes
-    penalty = round(1.2 + 0.6 * float(torch.rand(1, generator=generator)), 2)
-    return logits, order[:4].tolist(), penalty
+HOW = "logits[id] / penalty if positive else logits[id] * penalty"
+COPY, END = "    punished = logits.clone()", "return punished"
+LATER = "These are probabilities, or their logarithms. Return logits: the softmax comes later."
+FIRST = (
+    "Only one id is punished. Does return stand in the loop? Every id in ids counts."
+)
+
+PENALTY_MISTAKES = mistakes(
+    repetition_penalty,
+    *instead(HOW, {
+        "logits[id] / penalty":
+            "A negative logit became likelier. Divided by the penalty it moves up, nearer to "
+            "0: multiply it.",
+        "logits[id] * penalty":
+            "A positive logit became likelier. Multiplied by the penalty it moves up: divide it.",
+        "logits[id] * penalty if positive else logits[id] / penalty":
+            "Every token in ids is likelier than before: the two ways are swapped. Divide a "
+            "positive logit, multiply a negative one.",
+        "logits[id] / penalty if positive else logits[id]":
+            "A negative logit stays as it was. It must fall too: multiply it.",
+        "logits[id] if positive else logits[id] * penalty":
+            "A positive logit stays as it was. It must fall too: divide it.",
+        "logits[id] - penalty":
+            "It takes the penalty away. Here the penalty is a factor: with 1, nothing may "
+            "change.",
+        "logits[id] - (penalty - 1) * logits[id].abs()":
+            "It takes off a part of the logit. A positive one is divided by the penalty, which "
+            "is not the same as times (2 − penalty).",
+        "float('-inf')":
+            "A logit is infinite: that forbids a token for ever. The penalty makes it less "
+            "likely, by a factor.",
+        "0.0":
+            "The logits of these tokens are 0, and the negative ones rose to it. A logit of 0 "
+            "does not forbid: divide or multiply by the penalty.",
+        "logits[id].abs() / penalty":
+            "The sign is lost: a negative logit became positive. Use its sign, and keep it.",
+    }),
+    ("every token", "It punishes every token. Only those in ids have come before.",
+     ("set(ids)", "range(len(logits))")),
+    ("the places in ids",
+     "It punishes the tokens 0, 1, 2, …: these are places in ids. Punish the ids that stand "
+     "there: for id in ids.",
+     ("set(ids)", "range(len(ids))")),
+    ("each time",
+     "A token that comes several times in ids is punished several times: once is enough. "
+     "set(ids) has each id once.",
+     ("set(ids)", "ids"), (HOW, HOW.replace("logits", "punished"))),
+    ("the first only", FIRST, ("set(ids)", "ids[:1]")),
+    ("the last only", FIRST, ("set(ids)", "ids[-1:]")),
+    ("the smallest only", FIRST, ("set(ids)", "[min(ids)]")),
+    ("a softmax", LATER, (END, "return punished.softmax(0)")),
+    ("a logarithm of a softmax", LATER, (END, "return punished.log_softmax(0)")),
+    ("probabilities",
+     "It makes probabilities first, and punishes these. Punish the logits: the softmax comes "
+     "later.",
+     (COPY, f"    logits = logits.softmax(0)\n{COPY}")),
+    ("changes a copy",
+     "Nothing changed: the logits that you return are those given. `x = logits[id]` and then "
+     "`x = …` changes the name x, not the tensor: write punished[id] = …",
+     (END, "return logits")),
+    ("the others lost",
+     "All other logits are 0. They stay as they are: start from a copy, logits.clone().",
+     ("logits.clone()", "torch.zeros_like(logits)")),
+    ("a penalty of its own",
+     "It ignores its argument penalty: another one must change the result.",
+     (COPY, f"    penalty = 1.2\n{COPY}")),
+)  # fmt: skip
 
 
-def call_penalty(answer, logits, ids, penalty) -> torch.Tensor:
-    value = answer(logits.clone(), list(ids), penalty)
-    what = f"repetition_penalty(logits, {ids}, {penalty})"
-    want_type(value, torch.Tensor, what)
-    if value.isinf().any():
-        raise Mistake(
-            "A logit is infinite: that forbids a token for ever. The penalty makes it "
-            "less likely, by a factor."
-        )
-    want_tensor(value, tuple(logits.shape), what)
-    total = float(value.sum()) if (value >= 0).all() else float(value.exp().sum())
-    if abs(total - 1) < 1e-4:  # half of the logits are above 0.2: theirs is far more
-        raise Mistake(
-            "The result sums to one: a softmax, or its logarithm. Return logits; the "
-            "softmax comes later."
-        )
-    return value.detach()
+def lowered(logits: torch.Tensor, ids: list[int], penalty: float) -> torch.Tensor:
+    """The same as the smaller of both ways, for a penalty from 1."""
+    both = torch.stack([logits / penalty, logits * penalty])
+    seen = torch.bincount(torch.tensor(ids), minlength=len(logits)) > 0
+    return torch.where(seen, both.min(0).values, logits)
 
 
-def old_tokens_fall(answer, generator):
-    logits, ids, penalty = some_logits(generator)
-    value = call_penalty(answer, logits, ids, penalty)
-    if alike(value, logits):
-        raise Mistake("Nothing changed: the logits that you return are those given.")
-    chances = logits.softmax(0)
-    if alike(value, sampling.repetition_penalty(chances, ids, penalty)):
-        raise Mistake(
-            "It makes probabilities first, and punishes these. Punish the logits: the "
-            "softmax comes later."
-        )
-    for id in ids:
-        before, after = float(logits[id]), float(value[id])
-        if after < before - 1e-4:
-            continue
-        came = f"Token {id} is in ids and had the logit {before:.2f}; now it is "
-        if before < 0 and abs(after - before / penalty) < 1e-3:
-            raise Mistake(
-                f"{came}{after:.2f}, likelier than before. A negative number divided "
-                f"by {penalty} moves up, nearer to 0: multiply it."
-            )
-        if before > 0 and abs(after - before * penalty) < 1e-3:
-            raise Mistake(
-                f"{came}{after:.2f}, likelier than before. A positive number "
-                f"multiplied by {penalty} moves up: divide it."
-            )
-        raise Mistake(f"{came}{after:.2f}: it should have fallen.")
+def mixed_logits(generator: torch.Generator) -> torch.Tensor:
+    """Logits (6,), three positive and three negative, in random order."""
+    order = torch.randperm(6, generator=generator)
+    return (tenths(generator, 6).abs() * torch.tensor([1, -1, 1, -1, 1, -1]))[order]
 
 
-def new_tokens_stay(answer, generator):
-    logits, ids, penalty = some_logits(generator)
-    value = call_penalty(answer, logits, ids, penalty)
-    new = [i for i in range(SIZE) if i not in ids]
-    if all(abs(float(value[i] - logits[i])) > 1e-4 for i in new):
-        every = sampling.repetition_penalty(logits, list(range(SIZE)), penalty)
-        if alike(value, every):
-            raise Mistake(
-                "It punishes every token. Only those in ids have come before."
-            )
-    for i in new:
-        what = f"the logit of token {i}, which is not in ids {ids},"
-        want_near(value[i], logits[i], what)
+def all_seen(generator):
+    """Every token has come before, once."""
+    return [
+        (mixed_logits(generator), torch.randperm(6, generator=generator).tolist(), by)
+        for by in (1.5, 2.0)
+    ]
 
 
-def by_the_penalty(answer, generator):
-    for _ in range(3):
-        logits, ids, penalty = some_logits(generator)
-        value = call_penalty(answer, logits, ids, penalty)
-        wanted = sampling.repetition_penalty(logits, ids, penalty)
-        seen = torch.tensor(ids)
-        if alike(value[seen], logits[seen] - penalty):
-            raise Mistake(
-                "It takes the penalty away. Here the penalty is a factor: with 1, "
-                "nothing may change."
-            )
-        if alike(value[seen], logits[seen] + logits[seen].abs() * (1 - penalty)):
-            raise Mistake(
-                "It takes off a part of the logit. A positive one is divided by the "
-                "penalty, which is not the same as times (2 − penalty)."
-            )
-        want_near(value, wanted, f"repetition_penalty(logits, {ids}, {penalty})")
-    value = call_penalty(answer, logits, ids, 1.0)
-    want_near(value, logits, "repetition_penalty with a penalty of 1")
+def some_seen(generator):
+    """Three tokens have come before, all with positive logits, or all with negative."""
+    cases = []
+    for sign in (1, -1):
+        logits = mixed_logits(generator)
+        ids = (sign * logits > 0).nonzero()[:, 0]
+        ids = ids[torch.randperm(3, generator=generator)]
+        cases.append((logits, ids.tolist(), 1.5))
+    return cases
 
 
-def once_however_often(answer, generator):
-    logits, ids, penalty = some_logits(generator)
-    often = [ids[i] for i in (0, 1, 0, 2, 1, 3, 0)]
-    value = call_penalty(answer, logits, often, penalty)
-    wanted = logits.clone()
-    for id in often:
-        factor = penalty if wanted[id] < 0 else 1 / penalty
-        wanted[id] *= factor
-    if alike(value, wanted):
-        raise Mistake(
-            f"Token {ids[0]} comes three times in ids and is punished three times: "
-            "once is enough. set(ids) has each id once."
-        )
-    wanted = sampling.repetition_penalty(logits, ids, penalty)
-    want_near(value, wanted, f"repetition_penalty(logits, {often}, {penalty})")
+def penalties(generator):
+    logits = mixed_logits(generator)
+    ids = torch.randperm(6, generator=generator)[:4].tolist()
+    return [(logits, ids, by) for by in (1.0, 1.1, 1.3, 3.0)]
 
 
-def wrong_always_divides(logits, ids, penalty):
-    punished = logits.clone()
-    punished[list(set(ids))] /= penalty
-    return punished
-
-
-def wrong_always_multiplies(logits, ids, penalty):
-    punished = logits.clone()
-    punished[list(set(ids))] *= penalty
-    return punished
-
-
-def wrong_rewards(logits, ids, penalty):
-    return repetition_penalty(logits, ids, 1 / penalty)
-
-
-def wrong_subtracts(logits, ids, penalty):
-    punished = logits.clone()
-    punished[list(set(ids))] -= penalty
-    return punished
-
-
-def wrong_part_off(logits, ids, penalty):
-    seen, punished = list(set(ids)), logits.clone()
-    punished[seen] -= (penalty - 1) * logits[seen].abs()
-    return punished
-
-
-def wrong_every_token(logits, ids, penalty):
-    return torch.where(logits > 0, logits / penalty, logits * penalty)
-
-
-def wrong_each_time(logits, ids, penalty):
-    punished = logits.clone()
-    for id in ids:
-        positive = punished[id] > 0
-        punished[id] = punished[id] / penalty if positive else punished[id] * penalty
-    return punished
-
-
-def wrong_softmax_at_the_end(logits, ids, penalty):
-    return torch.log_softmax(repetition_penalty(logits, ids, penalty), 0)
-
-
-def wrong_softmax_first(logits, ids, penalty):
-    return repetition_penalty(torch.softmax(logits, 0), ids, penalty)
-
-
-def wrong_forgets_to_change(logits, ids, penalty):
-    for id in set(ids):
-        logit = logits[id]
-        logit = logit / penalty if logit > 0 else logit * penalty
-    return logits
-
-
-def wrong_never_again(logits, ids, penalty):
-    punished = logits.clone()
-    punished[list(set(ids))] = float("-inf")
-    return punished
+def seen_often(generator):
+    """Ids that come again; and a text and a vocabulary as long as the lesson's."""
+    cases = []
+    for length, size in ((5, 3), (7, 4)):
+        ids = torch.randperm(6, generator=generator)[:size].tolist()
+        again = ids + [pick(generator, ids) for _ in range(length - size)]
+        cases.append((mixed_logits(generator), again, 1.5))
+    logits = 4 * torch.randn(VOCABULARY, generator=generator)
+    ids = torch.randint(VOCABULARY, (12,), generator=generator).tolist()
+    return [*cases, (logits, ids + ids[3:9], 1.3)]
 
 
 REPETITION_PENALTY = Exercise(
@@ -573,51 +365,259 @@ REPETITION_PENALTY = Exercise(
     reference=repetition_penalty,
     checks=(
         Check(
-            name="old tokens fall",
-            points=2,
-            proves="makes every token that has come before less likely, whatever its "
-            "sign",
-            hint="What is −3 divided by 1.5? Is that more, or less, than −3?",
-            run=old_tokens_fall,
+            "old tokens fall", 2,
+            "makes every token that has come before less likely, whatever its sign",
+            "What is −3 divided by 1.5? Is that more, or less, than −3?",
+            agrees(lowered, all_seen, PENALTY_MISTAKES),
         ),
         Check(
-            name="new tokens stay",
-            points=1,
-            proves="leaves all other logits as they are",
-            hint="Change only places that are in `ids`, and return logits, not "
-            "probabilities.",
-            run=new_tokens_stay,
+            "new tokens stay", 1, "leaves all other logits as they are",
+            "Change only places that are in `ids`, and return logits, not probabilities.",
+            agrees(lowered, some_seen, PENALTY_MISTAKES),
         ),
         Check(
-            name="by the penalty",
-            points=1,
-            proves="divides or multiplies by the penalty itself",
-            hint="Two cases, one for a logit above 0 and one for the rest. Does a "
-            "penalty of 1 change anything?",
-            run=by_the_penalty,
+            "by the penalty", 1, "divides or multiplies by the penalty itself",
+            "Two cases, one for a logit above 0 and one for the rest. Does a penalty of 1 "
+            "change anything?",
+            agrees(lowered, penalties, PENALTY_MISTAKES),
         ),
         Check(
-            name="once however often",
-            points=1,
-            proves="punishes a token once, however often it has come",
-            hint="`set(ids)` holds each id once.",
-            run=once_however_often,
+            "once however often", 1, "punishes a token once, however often it has come",
+            "`set(ids)` holds each id once.",
+            agrees(lowered, seen_often, PENALTY_MISTAKES),
         ),
     ),
-    wrong=(
-        Wrong("always divides", wrong_always_divides, "nearer to 0: multiply it"),
-        Wrong("always multiplies", wrong_always_multiplies, "moves up: divide it"),
-        Wrong("the two swapped", wrong_rewards, "likelier than before"),
-        Wrong("subtracts", wrong_subtracts, "the penalty is a factor"),
-        Wrong("a part off", wrong_part_off, "not the same as times"),
-        Wrong("every token", wrong_every_token, "punishes every token"),
-        Wrong("each time", wrong_each_time, "once is enough"),
-        Wrong("a softmax", wrong_softmax_at_the_end, "the softmax comes later"),
-        Wrong("changes a copy", wrong_forgets_to_change, "Nothing changed"),
-        Wrong("probabilities", wrong_softmax_first, "probabilities first"),
-        Wrong("never again", wrong_never_again, "forbids a token for ever"),
-    ),
+    wrong=PENALTY_MISTAKES,
+)  # fmt: skip
+
+
+# 09.beam_step -----------------------------------------------------------------------
+
+
+def beam_step(
+    log_p: torch.Tensor, totals: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Go on from W beginnings by one token, and keep the W best texts of all.
+
+    log_p (W, V) of each next token, totals (W,) of the beginnings → parents (W,), ids
+    (W,) and their totals (W,), the best first.
+    """
+    every = (totals[:, None] + log_p).flatten()  # (W · V,)
+    best = every.topk(len(totals))
+    vocabulary = log_p.shape[1]
+    return best.indices // vocabulary, best.indices % vocabulary, best.values
+
+
+SUMS, TOP = "(totals[:, None] + log_p).flatten()", "every.topk(len(totals))"
+PARENT, ID = "best.indices // vocabulary", "best.indices % vocabulary"
+TEXTS, NEW = f"return {PARENT}, {ID}, best.values", ", best.values"
+COLUMN = (
+    "totals (W,) doesn't line up with log_p (W, V): make it a column (W, 1), totals[:, None], "
+    "which adds to every column."
 )
+ADDED_P = (
+    "It adds probabilities. Probabilities are multiplied, and so their logarithms are added: "
+    "no exp."
+)
+PRODUCT = "It multiplies logarithms; add them."
+ROW = (
+    "A row of the table is V long, not W: place // V is the row, a beginning, and place % V "
+    "the id."
+)
+
+BEAM_MISTAKES = mistakes(
+    beam_step,
+    ("not flattened",
+     "These are W × W: the best of each beginning. All W × V continuations compete for W "
+     "places: flatten first.",
+     (".flatten()", "")),
+    ("a row for a column", COLUMN, ("totals[:, None]", "totals")),
+    ("a decimal division",
+     "/ makes decimals. Parents and ids are whole numbers, to look up with: divide with //.",
+     (PARENT, "best.indices / vocabulary")),
+    ("all texts", "All W · V texts come back, or V of them. Keep W, as many as there were.",
+     (TOP, "every.sort(descending=True)")),
+    ("as many as tokens", "All W · V texts come back, or V of them. Keep W, as many as there were.",
+     (TOP, "every.topk(log_p.shape[1])")),
+    ("one text", "Only the best text comes back. Keep W, as many as there were.",
+     (TOP, "every.topk(1)")),
+    *instead(SUMS, {
+        "(totals.exp()[:, None] + log_p.exp()).flatten()": ADDED_P,
+        "(totals[:, None] * log_p).flatten()": PRODUCT,
+        "log_p.flatten()": "The new totals leave out those of the beginnings: add them.",
+    }),
+    *instead(NEW, {
+        f", totals[{PARENT}]":
+            "The totals are those of the beginnings: add the new token's log_p.",
+        ", best.values.exp()": "These are probabilities; give their logarithms.",
+        f", totals[{PARENT}] * log_p[{PARENT}, {ID}]": PRODUCT,
+        ", best.values / 2": "These are means; a text's total is a sum.",
+    }),
+    ("each its own",
+     "Each beginning keeps its own best token: no competition. Two texts may come from one "
+     "beginning, and a weak beginning may end.",
+     (".flatten()", ""), (TOP, "every.max(-1)"),
+     (TEXTS, "order = best.values.argsort(descending=True)\n"
+             "    return order, best.indices[order], best.values[order]")),
+    ("chosen alone",
+     "It chooses by the new token alone. Add the total of the beginning before you choose.",
+     (SUMS, "log_p.flatten()"), (NEW, f", totals[{PARENT}] + best.values")),
+    ("the smallest",
+     "It keeps the least likely texts. Logarithms of probabilities are negative: the best is "
+     "the one nearest to 0.",
+     (TOP, "every.topk(len(totals), largest=False)")),
+    ("the favourite only",
+     "It goes on from the best beginning only. The others compete too.",
+     (SUMS, "(totals[:, None] + log_p)[totals.argmax()]"),
+     (PARENT, "totals.argmax().expand(len(totals))")),
+    ("swapped",
+     "Parents and ids are swapped: in the flattened table, place // V is the row, a beginning, "
+     "and place % V the column, an id.",
+     (TEXTS, f"return {ID}, {PARENT}, best.values")),
+    ("rows of W", ROW, (PARENT, "best.indices // len(totals)")),
+    ("rows and columns of W", ROW,
+     (PARENT, "best.indices // len(totals)"), (ID, "best.indices % len(totals)")),
+    ("flat places",
+     "These ids are places in the flattened table of W · V numbers: place % V is the id.",
+     (ID, "best.indices")),
+    ("the best last", "The best comes last; give the best first.",
+     (TEXTS, f"return ({PARENT}).flip(0), ({ID}).flip(0), best.values.flip(0)")),
+)  # fmt: skip
+
+
+def three(found: Any, names: str) -> tuple[torch.Tensor, ...]:
+    """What an answer gives, surely three tensors in a tuple."""
+    want_type(found, tuple, "What comes back")
+    if len(found) != 3:
+        raise Mistake(
+            f"{len(found)} things come back; three are wanted, in a tuple: {names}."
+        )
+    for thing, name in zip(found, names.split(", ")):
+        want_type(thing, torch.Tensor, name)
+    return found
+
+
+def best_texts(log_p: torch.Tensor, totals: torch.Tensor) -> tuple:
+    """The same in Python, from a sorted list of all texts."""
+    rows, starts = log_p.tolist(), totals.tolist()
+    pairs = itertools.product(range(len(rows)), range(len(rows[0])))
+    texts = sorted(((starts[b] + rows[b][i], b, i) for b, i in pairs), reverse=True)
+    values, parents, ids = zip(*texts[: len(starts)])
+    return torch.tensor(parents), torch.tensor(ids), torch.tensor(values)
+
+
+def kinds(found: Any) -> list[tuple]:
+    """The shape of each of three tensors, and whether it holds decimals."""
+    return [
+        (tuple(one.shape), "decimals" if one.is_floating_point() else "whole numbers")
+        for one in three(found, "parents, ids, totals")
+    ]
+
+
+def sums(found: Any) -> torch.Tensor:
+    return three(found, "parents, ids, totals")[2].sort().values
+
+
+def pairs(found: Any) -> list[tuple]:
+    parents, ids, _ = three(found, "parents, ids, totals")
+    return sorted(zip(parents.tolist(), ids.tolist()))
+
+
+def why_not_best(given: tuple, kept: list, right: list) -> str:
+    """The best text that is missing, by its total, and one that was kept instead."""
+    log_p, totals = given
+    missing = [pair for pair in right if pair not in kept]
+    others = [pair for pair in kept if pair not in right]
+    inside = [
+        (b, i) for b, i in others if 0 <= b < len(log_p) and 0 <= i < len(log_p[0])
+    ]
+    if len(inside) < len(others):
+        return (
+            f"a parent is from 0 to {len(log_p) - 1}, and an id to {len(log_p[0]) - 1}"
+        )
+    told = [
+        f"{b, i} has the total {float(totals[b]):.4g} + {float(log_p[b, i]):.4g}"
+        for b, i in (missing[:1] + inside[:1])
+    ]
+    return " and ".join(told)
+
+
+def some_beams(
+    generator: torch.Generator, beams: int, vocabulary: int, certain: float = 0.0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """log_p (W, V) and totals (W,), of two decimals; no two sums are nearly equal.
+
+    With `certain`, one token of each row is ahead by so much.
+    """
+    while True:
+        logits = 1.5 * torch.randn(beams, vocabulary, generator=generator)
+        ahead = torch.randint(vocabulary, (beams, 1), generator=generator)
+        logits.scatter_add_(1, ahead, torch.full((beams, 1), certain))
+        log_p = logits.log_softmax(-1).round(decimals=2)
+        totals = (-1 - 2 * torch.rand(beams, generator=generator)).round(decimals=2)
+        every = (totals[:, None] + log_p).flatten().sort(descending=True).values
+        if every[: beams + 1].diff().abs().min() > 5e-3:
+            return log_p, totals
+
+
+def sizes(generator):
+    return [some_beams(generator, *size) for size in ((2, 3), (3, 5))]
+
+
+def certain_beams(generator):
+    """Each beginning has one token that is far ahead: which texts to keep is plain."""
+    return [some_beams(generator, *size, certain=12.0) for size in ((2, 3), (3, 5))]
+
+
+def competing(generator):
+    """Small beams, the first step of the lesson's, and one of many tokens."""
+    small = [some_beams(generator, *size) for size in ((2, 3), (2, 4), (3, 5), (4, 7))]
+    start = torch.tensor([0, -torch.inf, -torch.inf])
+    large = torch.randn(3, 1000, generator=generator).log_softmax(-1)
+    return [*small, (small[2][0], start), (large, small[2][1])]
+
+
+BEAM_STEP = Exercise(
+    id="09.beam_step",
+    title="one step of beam search",
+    minutes=12,
+    rule=(
+        "There are W beginnings. `totals` (W,) has log p of each, and row `b` of "
+        "`log_p` (W, V) has log p of every token after beginning `b`. A beginning and "
+        "a token make a text, and its total is the sum of both: of all W · V texts "
+        "keep the W best. Return a tuple of three tensors (W,), the best text first: "
+        "`parents`, the beginning of each, `ids`, its new token (both whole numbers), "
+        "and the new totals."
+    ),
+    reference=beam_step,
+    checks=(
+        Check(
+            "three of W", 1, "gives W parents, ids and totals",
+            "In a flattened table (W · V,), `place // V` is the row and `place % V` the column.",
+            agrees(best_texts, sizes, BEAM_MISTAKES, look=kinds,
+                   shows="What comes back from {}, by shape and kind, is not right. It"),
+        ),
+        Check(
+            "totals add up", 1, "adds logarithms",
+            "log(a · b) = log a + log b. `totals[:, None]` is a column (W, 1), which adds to "
+            "every column of a (W, V).",
+            agrees(best_texts, certain_beams, BEAM_MISTAKES, look=sums,
+                   shows="{}[2].sort().values"),
+        ),
+        Check(
+            "all compete", 2, "lets all W · V texts compete",
+            "One `topk` over all W · V sums, not one for each row.",
+            agrees(best_texts, competing, BEAM_MISTAKES, look=pairs, why=why_not_best,
+                   shows="{}, as sorted pairs (parent, id),"),
+        ),
+        Check(
+            "best first", 1, "puts the best text first",
+            "`topk` sorts the largest first; `sort` the smallest.",
+            agrees(best_texts, competing, BEAM_MISTAKES),
+        ),
+    ),
+    wrong=BEAM_MISTAKES,
+)  # fmt: skip
 
 
 # 09.remembered ----------------------------------------------------------------------
@@ -641,255 +641,117 @@ def remembered(
     return torch.softmax(scores, dim=-1) @ values, keys, values
 
 
-def some_positions(generator: torch.Generator) -> tuple[torch.Tensor, ...]:
-    """Queries, keys and values (T, D), D larger than T: no two axes fit by chance.
+KEYS, VALUES = "[past_keys, key]", "[past_values, value]"
+MEET, ROOT = "query @ keys.T", " / math.sqrt(query.shape[-1])"
+MIX, PAIR = "torch.softmax(scores, dim=-1) @ values", "@ values, keys, values"
+NOT_AMONG = (
+    "The new key or the new value is not among those that you return: the next position will "
+    "need both."
+)
+FRONT = "The new {} stands in front. It comes last in the text, so it goes to the end."
+SIDE = (
+    "Old and new stand side by side, or in a new axis. A position is a row: torch.cat puts the "
+    "new row below the old ones, along axis 0."
+)
 
-    The last query gives some weight to every key, so that none can be left out unseen.
-    """
-    positions = whole(generator, 4, 6)
-    size = positions + whole(generator, 2, 4)
-    while True:
-        q, k, v = torch.randn(3, positions, size, generator=generator)
-        if (q[-1] @ k.T / math.sqrt(size)).softmax(-1).min() > 0.01:
-            return q, k, v
+CACHE_MISTAKES = mistakes(
+    remembered,
+    ("the old ones back", NOT_AMONG, (PAIR, "@ values, past_keys, past_values")),
+    ("the old keys back", NOT_AMONG, (PAIR, "@ values, past_keys, values")),
+    ("the old values back", NOT_AMONG, (PAIR, "@ values, keys, past_values")),
+    ("only the new",
+     "Only the new key and value come back: return the old ones too, in front.",
+     (PAIR, "@ values, key, value")),
+    ("the value not added",
+     "T + 1 weights and T values can't be multiplied: the new key was added and the new "
+     "value was not.",
+     (f"torch.cat({VALUES})", "past_values")),
+    ("the key not added",
+     "T weights and T + 1 values can't be multiplied: the new value was added and the new key "
+     "was not.",
+     (f"torch.cat({KEYS})", "past_keys")),
+    ("in front", FRONT.format("key and value"),
+     (KEYS, "[key, past_keys]"), (VALUES, "[value, past_values]")),
+    ("the key in front", FRONT.format("key"), (KEYS, "[key, past_keys]")),
+    ("the value in front", FRONT.format("value"), (VALUES, "[value, past_values]")),
+    ("side by side", SIDE, (KEYS, f"{KEYS}, -1"), (VALUES, f"{VALUES}, -1")),
+    ("stacked", SIDE, (f"cat({KEYS}", f"stack({KEYS}"), (f"cat({VALUES}", f"stack({VALUES}")),
+    ("takes a place",
+     "The keys and values did not grow: the new one took the place of an old one. torch.cat "
+     "makes room for both.",
+     (KEYS, "[past_keys[1:], key]"), (VALUES, "[past_values[1:], value]")),
+    ("swapped", "Keys and values are swapped: return output, keys, values.",
+     (PAIR, "@ values, values, keys")),
+    *instead(f"{MEET}{ROOT}", {
+        MEET: "The scores are not divided by √D.",
+        f"{MEET} / query.shape[-1]": "The scores are divided by D, not by √D.",
+        f"{MEET} * math.sqrt(query.shape[-1])": "It multiplies by √D; divide by it.",
+        f"{MEET} / math.sqrt(len(keys))":
+            "The scores are divided by the root of the number of positions. D is the size of a "
+            "query.",
+        f"query @ keys{ROOT}":
+            "Queries and keys can't be multiplied like this: turn the keys on their side first, "
+            "so that D meets D.",
+        f"key @ keys.T{ROOT}": "The new key asks. The query meets the keys: query @ keys.T.",
+        f"({MEET}{ROOT}).masked_fill(torch.ones(1, len(keys)).triu(1) > 0, -math.inf)":
+            "There is a mask, and the new position sees the first one only. It comes last and "
+            "may look at all: no mask is needed.",
+    }),
+    *instead(MIX, {
+        "torch.softmax(scores, dim=0) @ values":
+            "The softmax runs over the wrong axis: every weight is 1. The weights of the query, "
+            "one for each key, must sum to one.",
+        "scores @ values": "There is no softmax: weights must sum to one.",
+        "torch.exp(scores) @ values":
+            "The powers of e are not divided by their sum: weights must sum to one.",
+        f"torch.softmax({MEET}, dim=-1){ROOT} @ values":
+            "√D divides the weights, after the softmax. It divides the scores, before.",
+        "torch.softmax(scores, dim=-1) @ keys": "The keys are mixed; mix the values.",
+        "value": "The output is the new value alone: what of the past?",
+        f"(torch.softmax(scores, dim=-1) @ values) * (len(keys) > 1)":
+            "The first position has no past and its output is 0. It sees itself.",
+    }),
+    ("the past only",
+     "The new position does not see itself: its own key and value belong to the softmax too.",
+     (MEET, "query @ past_keys.T"), (PAIR, "@ past_values, keys, values")),
+)  # fmt: skip
+IN_PLACE = mistakes(
+    remembered,
+    ("in place",
+     "query, which you were given, has changed. `/=`, `+=` and `x[…] = …` work in place; make "
+     "a new tensor instead.",
+     (f"scores = {MEET}{ROOT}", "query /= math.sqrt(query.shape[-1]); scores = query @ keys.T")),
+)  # fmt: skip
 
 
-def last_and_past(q, k, v) -> list[torch.Tensor]:
-    """The five arguments of remembered, where the last position is the new one."""
-    parts = (q[-1:], k[-1:], v[-1:], k[:-1], v[:-1])
-    return [part.clone() for part in parts]
+def by_torch(query, key, value, past_keys, past_values):
+    """The same by torch's own attention."""
+    keys, values = torch.vstack([past_keys, key]), torch.vstack([past_values, value])
+    output = F.scaled_dot_product_attention(query[None], keys[None], values[None])
+    return output[0], keys, values
 
 
-def torch_rows(q, k, v) -> torch.Tensor:
-    """What torch's own causal attention gives for all positions at once: (T, D)."""
-    return F.scaled_dot_product_attention(q[None], k[None], v[None], is_causal=True)[0]
+def kept(found: Any) -> tuple:
+    return three(found, "output, keys, values")[1:]
 
 
-def call_remembered(answer, given: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-    """The output (1, D), keys and values that an answer gives, surely three tensors."""
-    past, size = given[3].shape
-    try:
-        found = answer(*given)
-    except RuntimeError as error:
-        if f"(1x{past + 1} and {past}x{size})" in str(error):
-            raise Mistake(
-                f"{past + 1} weights and {past} values can't be multiplied: the new "
-                "key was added and the new value was not."
-            ) from None
-        if "must match except in dimension 1" in str(error):
-            raise Mistake(
-                "Old and new stand side by side. A position is a row: put the new row "
-                "below the old ones, along axis 0."
-            ) from None
-        if f"x{size} and {past + 1}x{size})" in str(error):
-            raise Mistake(
-                "Queries and keys can't be multiplied like this: turn the keys on "
-                "their side first, so that D meets D."
-            ) from None
-        raise
-    want_type(found, tuple, "remembered(…)")
-    if len(found) != 3:
-        raise Mistake(
-            f"It returns {len(found)} things; three are wanted: output, keys, values."
-        )
-    for thing, what in zip(found, ("the output", "keys", "values")):
-        want_type(thing, torch.Tensor, what)
-    return found
+def output(found: Any) -> torch.Tensor:
+    return three(found, "output, keys, values")[0]
 
 
-def cache_grows_by_one(answer, generator):
-    q, k, v = some_positions(generator)
-    _, keys, values = call_remembered(answer, last_and_past(q, k, v))
-    for found, every, what in ((keys, k, "key"), (values, v, "value")):
-        if alike(found, every[:-1]):
-            raise Mistake(
-                f"The new {what} is not among the {what}s that you return: the next "
-                "position will need it."
+def positions(*shapes: tuple[int, int]) -> Callable:
+    """Cases: a new position after T others, for each (T, D)."""
+
+    def cases(generator):
+        return [
+            (
+                *tenths(generator, 3, 1, size, most=1.2),
+                *tenths(generator, 2, past, size),
             )
-        if alike(found, every[-1:]):
-            raise Mistake(
-                f"Only the new {what} comes back: return the old {what}s too, in front."
-            )
-        if alike(found, every.roll(1, 0)):
-            raise Mistake(
-                f"The new {what} stands in front. It comes last in the text, so it "
-                "goes to the end."
-            )
-        if found.shape == every[1:].shape and alike(found[-1:], every[-1:]):
-            raise Mistake(
-                f"The {what}s did not grow: the new one took the place of an old one. "
-                "torch.cat makes room for both."
-            )
-    if alike(keys, v) and alike(values, k):
-        raise Mistake("Keys and values are swapped: return output, keys, values.")
-    want_near(keys, k, "keys")
-    want_near(values, v, "values")
+            for past, size in shapes
+        ]
 
-
-def mixed(weights: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-    return weights.double() @ v.double()
-
-
-def name_output(output: torch.Tensor, q, k, v) -> None:
-    """Raise Mistake if an output (1, D) is that of a likely wrong formula."""
-    query, (positions, size) = q[-1:], k.shape
-    raw = query @ k.T  # (1, T)
-    right = raw / math.sqrt(size)
-    for wrong, words in (
-        (mixed(raw.softmax(-1), v), "The scores are not divided by √D."),
-        (mixed((raw / size).softmax(-1), v), "The scores are divided by D, not by √D."),
-        (
-            mixed((raw / math.sqrt(positions)).softmax(-1), v),
-            "The scores are divided by the root of the number of positions. D is the "
-            "size of a query.",
-        ),
-        (
-            mixed(right[:, :-1].softmax(-1), v[:-1]),
-            "The new position does not see itself: its own key and value belong to the "
-            "softmax too.",
-        ),
-        (
-            mixed(right.softmax(0), v),
-            "The softmax runs over the wrong axis: every weight is 1. The weights of "
-            "the query, one for each key, must sum to one.",
-        ),
-        (mixed(right, v), "There is no softmax: weights must sum to one."),
-        (mixed(right.softmax(-1), k), "The keys are mixed; mix the values."),
-        (v[-1:], "The output is the new value alone: what of the past?"),
-    ):
-        if alike(output, wrong):
-            raise Mistake(words)
-
-
-def cache_changes_nothing(answer, generator):
-    for _ in range(2):
-        q, k, v = some_positions(generator)
-        output, _, _ = call_remembered(answer, last_and_past(q, k, v))
-        name_output(output, q, k, v)
-        want_near(output, torch_rows(q, k, v)[-1:], "the output")
-
-
-def one_by_one(answer, generator):
-    q, k, v = some_positions(generator)
-    keys, values = k[:0].clone(), v[:0].clone()  # (0, D): nothing was read yet
-    rows = torch_rows(q, k, v)
-    for t in range(len(q)):
-        new = [part[t : t + 1].clone() for part in (q, k, v)]
-        given = [*new, keys, values]
-        output, keys, values = call_remembered(answer, given)
-        where = f"the output at position {t}, fed with your own keys and values,"
-        if t == 0 and alike(output, torch.zeros_like(rows[:1])):
-            raise Mistake(
-                "The first position has no past and its output is 0. It sees itself."
-            )
-        want_near(output, rows[t : t + 1], where)
-
-
-def leaves_the_given_alone(answer, generator):
-    q, k, v = some_positions(generator)
-    given = last_and_past(q, k, v)
-    answer(*given)
-    names = ("query", "key", "value", "past_keys", "past_values")
-    for thing, before, name in zip(given, last_and_past(q, k, v), names):
-        if not (thing.shape == before.shape and thing.equal(before)):
-            raise Mistake(
-                f"{name}, which you were given, has changed. `/=`, `+=` and `x[…] = …` "
-                "work in place; make a new tensor instead."
-            )
-
-
-def _attention(query, keys, values):
-    scores = query @ keys.T / query.shape[-1] ** 0.5
-    return scores.softmax(-1) @ values
-
-
-def wrong_old_keys_back(query, key, value, past_keys, past_values):
-    output = remembered(query, key, value, past_keys, past_values)[0]
-    return output, past_keys, past_values
-
-
-def wrong_value_not_added(query, key, value, past_keys, past_values):
-    keys = torch.cat([past_keys, key])
-    return _attention(query, keys, past_values), keys, past_values
-
-
-def wrong_past_only(query, key, value, past_keys, past_values):
-    output = _attention(query, past_keys, past_values)
-    return output, torch.cat([past_keys, key]), torch.cat([past_values, value])
-
-
-def wrong_in_front(query, key, value, past_keys, past_values):
-    keys, values = torch.cat([key, past_keys]), torch.cat([value, past_values])
-    return _attention(query, keys, values), keys, values
-
-
-def wrong_side_by_side(query, key, value, past_keys, past_values):
-    keys = torch.cat([past_keys, key], dim=-1)
-    values = torch.cat([past_values, value], dim=-1)
-    return _attention(query, keys, values), keys, values
-
-
-def wrong_takes_a_place(query, key, value, past_keys, past_values):
-    keys = torch.cat([past_keys[1:], key])
-    values = torch.cat([past_values[1:], value])
-    return _attention(query, keys, values), keys, values
-
-
-def wrong_only_the_new(query, key, value, past_keys, past_values):
-    output = remembered(query, key, value, past_keys, past_values)[0]
-    return output, key, value
-
-
-def wrong_without_root(query, key, value, past_keys, past_values):
-    keys, values = torch.cat([past_keys, key]), torch.cat([past_values, value])
-    return (query @ keys.T).softmax(-1) @ values, keys, values
-
-
-def wrong_by_size(query, key, value, past_keys, past_values):
-    keys, values = torch.cat([past_keys, key]), torch.cat([past_values, value])
-    return (query @ keys.T / query.shape[-1]).softmax(-1) @ values, keys, values
-
-
-def wrong_by_length(query, key, value, past_keys, past_values):
-    keys, values = torch.cat([past_keys, key]), torch.cat([past_values, value])
-    return (query @ keys.T / len(keys) ** 0.5).softmax(-1) @ values, keys, values
-
-
-def wrong_axis(query, key, value, past_keys, past_values):
-    keys, values = torch.cat([past_keys, key]), torch.cat([past_values, value])
-    scores = query @ keys.T / query.shape[-1] ** 0.5
-    return scores.softmax(0) @ values, keys, values
-
-
-def wrong_without_softmax(query, key, value, past_keys, past_values):
-    keys, values = torch.cat([past_keys, key]), torch.cat([past_values, value])
-    return query @ keys.T / query.shape[-1] ** 0.5 @ values, keys, values
-
-
-def wrong_keys_not_turned(query, key, value, past_keys, past_values):
-    keys, values = torch.cat([past_keys, key]), torch.cat([past_values, value])
-    return (query @ keys / query.shape[-1] ** 0.5).softmax(-1) @ values, keys, values
-
-
-def wrong_keys_mixed(query, key, value, past_keys, past_values):
-    keys, values = torch.cat([past_keys, key]), torch.cat([past_values, value])
-    return _attention(query, keys, keys), keys, values
-
-
-def wrong_swapped_pair(query, key, value, past_keys, past_values):
-    output, keys, values = remembered(query, key, value, past_keys, past_values)
-    return output, values, keys
-
-
-def wrong_in_place(query, key, value, past_keys, past_values):
-    keys, values = torch.cat([past_keys, key]), torch.cat([past_values, value])
-    query /= query.shape[-1] ** 0.5
-    return (query @ keys.T).softmax(-1) @ values, keys, values
-
-
-def wrong_first_is_nothing(query, key, value, past_keys, past_values):
-    output, keys, values = remembered(query, key, value, past_keys, past_values)
-    return output if len(past_keys) else torch.zeros_like(value), keys, values
+    return cases
 
 
 REMEMBERED = Exercise(
@@ -907,57 +769,33 @@ REMEMBERED = Exercise(
     reference=remembered,
     checks=(
         Check(
-            name="grows by one",
-            points=1,
-            proves="adds the new key and the new value at the end",
-            hint="`torch.cat([a, b])` puts the rows of b below those of a.",
-            run=cache_grows_by_one,
+            "grows by one", 1, "adds the new key and the new value at the end",
+            "`torch.cat([a, b])` puts the rows of b below those of a.",
+            agrees(by_torch, positions((1, 3), (2, 4), (3, 5)), CACHE_MISTAKES, look=kept,
+                   shows="{}[1:]"),
         ),
         Check(
-            name="changes nothing",
-            points=2,
-            proves="gives what attention over the whole text gives for its last "
-            "position",
-            hint="The query meets all T + 1 keys: scores (1, T + 1), softmax over the "
-            "last axis, then mix the T + 1 values. No mask is needed: why?",
-            run=cache_changes_nothing,
+            "changes nothing", 2,
+            "gives what attention over the whole text gives for its last position",
+            "The query meets all T + 1 keys: scores (1, T + 1), softmax over the last axis, "
+            "then mix the T + 1 values. No mask is needed: why?",
+            agrees(by_torch, positions((1, 3), (2, 4), (3, 5)), CACHE_MISTAKES, look=output,
+                   shows="{}[0]"),
         ),
         Check(
-            name="one by one",
-            points=1,
-            proves="reads a whole text one position at a time, from the first",
-            hint="At the first position the past has no rows. What does it look at?",
-            run=one_by_one,
+            "one by one", 1, "reads a whole text one position at a time, from the first",
+            "At the first position the past has no rows. What does it look at?",
+            agrees(by_torch, positions(*((past, 4) for past in range(8))), CACHE_MISTAKES),
         ),
         Check(
-            name="leaves the given alone",
-            points=1,
-            proves="leaves the given tensors as they were",
-            hint="`query = query / 2` makes a new tensor; `query /= 2` changes the one "
-            "that somebody else still holds.",
-            run=leaves_the_given_alone,
+            "leaves the given alone", 1, "leaves the given tensors as they were",
+            "`query = query / 2` makes a new tensor; `query /= 2` changes the one that "
+            "somebody else still holds.",
+            agrees(by_torch, positions((1, 2), (2, 3)), IN_PLACE, look=lambda _: None, after=True),
         ),
     ),
-    wrong=(
-        Wrong("the old ones back", wrong_old_keys_back, "The new key is not among"),
-        Wrong("the value not added", wrong_value_not_added, "the new value was not"),
-        Wrong("the past only", wrong_past_only, "does not see itself"),
-        Wrong("in front", wrong_in_front, "The new key stands in front"),
-        Wrong("side by side", wrong_side_by_side, "along axis 0"),
-        Wrong("takes a place", wrong_takes_a_place, "took the place of an old one"),
-        Wrong("only the new", wrong_only_the_new, "Only the new key comes back"),
-        Wrong("no root", wrong_without_root, "not divided by √D"),
-        Wrong("by D", wrong_by_size, "divided by D, not by √D"),
-        Wrong("by the positions", wrong_by_length, "root of the number of positions"),
-        Wrong("the wrong axis", wrong_axis, "over the wrong axis"),
-        Wrong("no softmax", wrong_without_softmax, "There is no softmax"),
-        Wrong("keys not turned", wrong_keys_not_turned, "turn the keys on their side"),
-        Wrong("keys mixed", wrong_keys_mixed, "mix the values"),
-        Wrong("swapped", wrong_swapped_pair, "Keys and values are swapped"),
-        Wrong("in place", wrong_in_place, "query, which you were given, has changed"),
-        Wrong("nothing at first", wrong_first_is_nothing, "It sees itself"),
-    ),
-)
+    wrong=CACHE_MISTAKES + IN_PLACE,
+)  # fmt: skip
 
 
 # 09.cache_bytes ---------------------------------------------------------------------
@@ -970,148 +808,80 @@ def cache_bytes(
     return 2 * layers * channels * positions * bytes_per_number
 
 
+BYTES = "2 * layers * channels * positions * bytes_per_number"
+MEGABYTES = (
+    "That is a float, in megabytes or gigabytes: give the number of bytes, an int."
+)
+COUNT_ONCE = (
+    "Channels count twice. A cache keeps vectors; the C × C matrices are weights."
+)
+
+BYTES_MISTAKES = mistakes(
+    cache_bytes,
+    *instead(BYTES, {
+        "layers * channels * positions * bytes_per_number":
+            "It is half of what is kept: a key and a value, two vectors.",
+        "3 * layers * channels * positions * bytes_per_number":
+            "Queries need not be kept: no later position asks for them.",
+        "2 * channels * positions * bytes_per_number":
+            "Layers don't count in yours: each has keys of its own.",
+        "2 * layers * positions * bytes_per_number":
+            "Channels don't count in yours: a key is that many numbers.",
+        "2 * layers * (channels // 64) * positions * bytes_per_number":
+            "It counts heads for channels: each head's key has many numbers, and together they "
+            "are as many as there are channels.",
+        "2 * layers * channels**2 * positions * bytes_per_number": COUNT_ONCE,
+        "2 * layers * channels**2 * bytes_per_number": COUNT_ONCE,
+        "2 * layers * channels * positions**2 * bytes_per_number":
+            "Positions count twice. There are T × T scores, but the cache keeps only keys and "
+            "values: T of each.",
+        "layers * channels * positions * (positions + 1) * bytes_per_number":
+            "It adds up the cache at every step. The old keys are kept, not copied: T at the "
+            "end.",
+        "2 * layers * channels * bytes_per_number":
+            "Positions don't count in yours: each has its own keys and values.",
+        f"8 * {BYTES}": "These are bits: bytes_per_number is in bytes.",
+        f"{BYTES} // 8": "Divided by 8? bytes_per_number is in bytes, not in bits.",
+        "2 * layers * channels * positions":
+            "These are numbers, not bytes: multiply by bytes_per_number.",
+        "2 * layers * channels * positions * 2":
+            "Every number takes 2 bytes in yours; use bytes_per_number, which you are given.",
+        "2 * layers * channels * positions * 4":
+            "Every number takes 4 bytes in yours; use bytes_per_number, which you are given.",
+        f"{BYTES} / 1e6": MEGABYTES,
+        f"{BYTES} / 1e9": MEGABYTES,
+    }),
+)  # fmt: skip
+
 FORMATS = {1: torch.int8, 2: torch.bfloat16, 4: torch.float32, 8: torch.float64}
 
 
-def real_bytes(layers: int, channels: int, positions: int, size: int) -> int:
+def real_bytes(layers, channels, positions, bytes_per_number):
     """What a real cache takes, counted on a tensor that has a shape and no numbers."""
-    cache = sampling.KVCache(layers, positions)
-    key = torch.empty(1, 1, 1, channels, dtype=FORMATS[size], device="meta")
+    cache = KVCache(layers, positions)
+    shape, kind = (1, 1, 1, channels), FORMATS[bytes_per_number]
+    key = torch.empty(shape, dtype=kind, device="meta")
     cache.add(0, key, key)
     return cache.bytes()
 
 
 def some_model(generator: torch.Generator) -> tuple[int, int]:
     """Layers and channels whose factors can't be taken for each other's."""
-    layers = (3, 5, 7, 11, 13)[whole(generator, 0, 4)]
-    return layers, 64 * (17, 19, 23, 29)[whole(generator, 0, 3)]
+    return pick(generator, (5, 7, 11, 13)), 64 * pick(generator, (17, 19, 23, 29))
 
 
-def hold_bytes(answer, layers, channels, positions, size) -> None:
-    """Raise Mistake unless the bytes are right; name the factor that is wrong."""
-    value = answer(layers, channels, positions, size)
-    what = f"cache_bytes({layers}, {channels}, {positions}, {size})"
-    want_type(value, int, what)
-    right = real_bytes(layers, channels, positions, size)
-    for wrong, words in (
-        (right // 2, "It is half of what is kept: a key and a value, two vectors."),
-        (right * 3 // 2, "Queries need not be kept: no later position asks for them."),
-        (right // layers, "Layers don't count in yours: each has keys of its own."),
-        (
-            right // channels,
-            "Channels don't count in yours: a key is that many numbers.",
-        ),
-        (
-            right // 64,
-            "It counts heads for channels: each head's key has many numbers, and "
-            "together they are as many as there are channels.",
-        ),
-        (
-            right * channels,
-            "Channels count twice. A cache keeps vectors; the C × C matrices are "
-            "weights.",
-        ),
-        (right * 8, "These are bits: bytes_per_number is in bytes."),
-        (right // 8, "Divided by 8? bytes_per_number is in bytes, not in bits."),
-    ):
-        if value == wrong:
-            raise Mistake(f"{what} is {value:,}. {words}")
-    if value != right:
-        raise Mistake(f"{what} is {value:,}; a real cache takes {right:,}.")
+def one_position(generator):
+    return [(*some_model(generator), 1, 2), (GPT3.layers, GPT3.channels, 1, 2)]
 
 
-def one_token(answer, generator):
-    hold_bytes(answer, *some_model(generator), 1, 2)
-    hold_bytes(answer, GPT3.layers, GPT3.channels, 1, 2)
+def more_positions(generator):
+    model = some_model(generator)
+    return [(*model, whole(generator, 3, 9), 2), (30, 3 * 64, 2_048, 2)]
 
 
-def every_position(answer, generator):
-    layers, channels = some_model(generator)
-    positions = whole(generator, 20, 60)
-    value = answer(layers, channels, positions, 2)
-    want_type(value, int, "cache_bytes(…)")
-    one = real_bytes(layers, channels, 1, 2)
-    for times, words in (
-        (1, "Positions don't count in yours: each has its own keys and values."),
-        (
-            positions**2,
-            "Positions count twice. There are T × T scores, but the cache keeps only "
-            "keys and values: T of each.",
-        ),
-        (
-            positions * (positions + 1) // 2,
-            "It adds up the cache at every step. The old keys are kept, not copied: T "
-            "at the end.",
-        ),
-    ):
-        if value == one * times:
-            raise Mistake(words)
-    hold_bytes(answer, layers, channels, positions, 2)
-
-
-def every_format(answer, generator):
-    layers, channels = some_model(generator)
-    positions = whole(generator, 2, 9)
-    real = {size: real_bytes(layers, channels, positions, size) for size in FORMATS}
-    for size in FORMATS:
-        value = answer(layers, channels, positions, size)
-        for other in FORMATS:
-            if other != size and value == real[other]:
-                raise Mistake(
-                    f"bytes_per_number is {size} here, and yours counts with {other}: "
-                    "use the one you are given."
-                )
-        what = f"cache_bytes({layers}, {channels}, {positions}, {size})"
-        want_equal(value, real[size], what)
-
-
-def wrong_one_vector(layers, channels, positions, bytes_per_number):
-    return layers * channels * positions * bytes_per_number
-
-
-def wrong_queries_too(layers, channels, positions, bytes_per_number):
-    return 3 * layers * channels * positions * bytes_per_number
-
-
-def wrong_one_layer(layers, channels, positions, bytes_per_number):
-    return 2 * channels * positions * bytes_per_number
-
-
-def wrong_heads(layers, channels, positions, bytes_per_number):
-    return 2 * layers * (channels // 64) * positions * bytes_per_number
-
-
-def wrong_matrices(layers, channels, positions, bytes_per_number):
-    return 2 * layers * channels**2 * positions * bytes_per_number
-
-
-def wrong_squared(layers, channels, positions, bytes_per_number):
-    return 2 * layers * channels * positions**2 * bytes_per_number
-
-
-def wrong_every_step(layers, channels, positions, bytes_per_number):
-    steps = range(1, positions + 1)
-    return sum(2 * layers * channels * t * bytes_per_number for t in steps)
-
-
-def wrong_one_position(layers, channels, positions, bytes_per_number):
-    return 2 * layers * channels * bytes_per_number
-
-
-def wrong_bits(layers, channels, positions, bytes_per_number):
-    return 2 * layers * channels * positions * bytes_per_number * 8
-
-
-def wrong_from_bits(layers, channels, positions, bytes_per_number):
-    return 2 * layers * channels * positions * bytes_per_number // 8
-
-
-def wrong_always_16_bits(layers, channels, positions, bytes_per_number):
-    return 2 * layers * channels * positions * 2
-
-
-def wrong_megabytes(layers, channels, positions, bytes_per_number):
-    return 2 * layers * channels * positions * bytes_per_number / 1e6
+def every_format(generator):
+    model, count = some_model(generator), whole(generator, 3, 9)
+    return [(*model, count, size) for size in FORMATS] + [(30, 3 * 64, 2_048, 4)]
 
 
 CACHE_BYTES = Exercise(
@@ -1128,381 +898,23 @@ CACHE_BYTES = Exercise(
     reference=cache_bytes,
     checks=(
         Check(
-            name="one position",
-            points=1,
-            proves="counts a key and a value in every layer",
-            hint="In one layer, which vectors of an old position does a new query use, "
-            "and how many numbers do they have?",
-            run=one_token,
+            "one position", 1, "counts a key and a value in every layer",
+            "In one layer, which vectors of an old position does a new query use, and how "
+            "many numbers do they have?",
+            agrees(real_bytes, one_position, BYTES_MISTAKES),
         ),
         Check(
-            name="every position",
-            points=1,
-            proves="grows with the text, in step",
-            hint="Twice as long a text has twice as many keys. What is T × T is never "
-            "kept.",
-            run=every_position,
+            "every position", 1, "grows with the text, in step",
+            "Twice as long a text has twice as many keys. What is T × T is never kept.",
+            agrees(real_bytes, more_positions, BYTES_MISTAKES),
         ),
         Check(
-            name="every format",
-            points=1,
-            proves="takes as much as a real cache, in every format",
-            hint="Multiply the count of numbers by `bytes_per_number`.",
-            run=every_format,
+            "every format", 1, "takes as much as a real cache, in every format",
+            "Multiply the count of numbers by `bytes_per_number`.",
+            agrees(real_bytes, every_format, BYTES_MISTAKES),
         ),
     ),
-    wrong=(
-        Wrong("one vector", wrong_one_vector, "a key and a value, two vectors"),
-        Wrong("queries too", wrong_queries_too, "Queries need not be kept"),
-        Wrong("one layer", wrong_one_layer, "Layers don't count in yours"),
-        Wrong("heads", wrong_heads, "counts heads for channels"),
-        Wrong("matrices", wrong_matrices, "A cache keeps vectors"),
-        Wrong("squared", wrong_squared, "There are T × T scores"),
-        Wrong("every step", wrong_every_step, "kept, not copied"),
-        Wrong("one position", wrong_one_position, "Positions don't count in yours"),
-        Wrong("bits", wrong_bits, "These are bits"),
-        Wrong("from bits", wrong_from_bits, "in bytes, not in bits"),
-        Wrong("always 16 bits", wrong_always_16_bits, "use the one you are given"),
-        Wrong("megabytes", wrong_megabytes, "is a float; it should be an int"),
-    ),
-)
-
-
-# 09.beam_step -----------------------------------------------------------------------
-
-
-def beam_step(
-    log_p: torch.Tensor, totals: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Go on from W beginnings by one token, and keep the W best texts of all.
-
-    log_p (W, V) of each next token, totals (W,) of the beginnings → parents (W,), ids
-    (W,) and their totals (W,), the best first.
-    """
-    every = (totals[:, None] + log_p).flatten()  # (W · V,)
-    best = every.topk(len(totals))
-    vocabulary = log_p.shape[1]
-    return best.indices // vocabulary, best.indices % vocabulary, best.values
-
-
-def some_beams(
-    generator: torch.Generator,
-) -> tuple[torch.Tensor, torch.Tensor, dict[str, list]]:
-    """log_p (W, V), totals (W,), and the pairs (parent, id) of each way to choose.
-
-    No two ways are alike, nothing is nearly equal, and the pairs are such that a
-    mixed-up place in the table is out of range.
-    """
-    while True:
-        beams, vocabulary = whole(generator, 3, 4), whole(generator, 7, 9)
-        logits = 1.5 * torch.randn(beams, vocabulary, generator=generator)
-        log_p = torch.log_softmax(logits, -1)
-        totals = -1 - 2 * torch.rand(beams, generator=generator)
-        ways = all_ways(log_p.tolist(), totals.tolist())
-        right, kinds = ways["right"], {frozenset(way) for way in ways.values()}
-        scores = (totals[:, None] + log_p).flatten().sort().values
-        wide = max(id for _, id in right) >= beams and max(right)[0] == beams - 1
-        if len(kinds) == len(ways) and wide and scores.diff().min() > 1e-3:
-            return log_p, totals, ways
-
-
-def all_ways(log_p: list, totals: list) -> dict[str, list]:
-    """The pairs (parent, id) that the right way and likely wrong ones keep."""
-    beams, vocabulary = len(totals), len(log_p[0])
-    pairs = list(itertools.product(range(beams), range(vocabulary)))
-
-    def total(pair):
-        return totals[pair[0]] + log_p[pair[0]][pair[1]]
-
-    def alone(pair):
-        return log_p[pair[0]][pair[1]]
-
-    best = sorted(pairs, key=total, reverse=True)
-    favourite = totals.index(max(totals))
-    return {
-        "right": best[:beams],
-        "each its own": [
-            max((p for p in pairs if p[0] == b), key=total) for b in range(beams)
-        ],
-        "alone": sorted(pairs, key=alone, reverse=True)[:beams],
-        "worst": best[-beams:],
-        "favourite": [pair for pair in best if pair[0] == favourite][:beams],
-    }
-
-
-WAYS = {  # what each wrong way has in mind
-    "each its own": "Each beginning keeps its own best token: no competition. Two "
-    "texts may come from one beginning, and a weak beginning may end.",
-    "alone": "It chooses by the new token alone. Add the total of the beginning before "
-    "you choose.",
-    "worst": "It keeps the least likely texts. Logarithms of probabilities are "
-    "negative: the best is the one nearest to 0.",
-    "favourite": "It goes on from the best beginning only. The others compete too.",
-}
-
-
-def call_beam(answer, log_p, totals) -> tuple[torch.Tensor, ...]:
-    """Parents, ids, totals, surely three tensors (W,), the first two in range."""
-    beams, vocabulary = log_p.shape
-    try:
-        found = answer(log_p.clone(), totals.clone())
-    except RuntimeError as error:
-        if "must match the size" in str(error):
-            raise Mistake(
-                f"totals ({beams},) doesn't line up with log_p ({beams}, "
-                f"{vocabulary}): make it a column, totals[:, None]."
-            ) from None
-        raise
-    want_type(found, tuple, "beam_step(log_p, totals)")
-    if len(found) != 3:
-        raise Mistake(
-            f"It returns {len(found)} things; three are wanted: parents, ids, totals."
-        )
-    for thing, what in zip(found, ("parents", "ids", "totals")):
-        want_type(thing, torch.Tensor, what)
-    for thing, what, limit in zip(found, ("parents", "ids"), log_p.shape):
-        if tuple(thing.shape) == (beams, beams):
-            raise Mistake(
-                f"{what} are {beams} × {beams}: the best of each beginning. All "
-                f"{beams} × {vocabulary} continuations compete for {beams} places: "
-                "flatten first."
-            )
-        if tuple(thing.shape) != (beams,):
-            raise Mistake(f"{what} has shape {tuple(thing.shape)}; give ({beams},).")
-        if thing.dtype not in (torch.int64, torch.int32):
-            raise Mistake(f"{what} holds {thing.dtype}; whole numbers are wanted (//).")
-        if not 0 <= int(thing.min()) <= int(thing.max()) < limit:
-            name_places(found[0].tolist(), found[1].tolist(), log_p, totals)
-            raise Mistake(f"{what} holds {thing.tolist()}; give 0 to {limit - 1}.")
-    want_tensor(found[2], (beams,), "totals")
-    return found
-
-
-def name_places(parents: list, ids: list, log_p, totals) -> None:
-    """Raise Mistake if parents and ids are places of the flattened table, mixed up."""
-    beams, vocabulary = log_p.shape
-    flat = (totals[:, None] + log_p).flatten().topk(beams).indices.tolist()
-    columns = sorted(place % vocabulary for place in flat)
-    if sorted(parents) == columns and sorted(ids) != columns:
-        raise Mistake(
-            "Parents and ids are swapped: in the flattened table, place // V is the "
-            "row, a beginning, and place % V the column, an id."
-        )
-    if sorted(ids) == sorted(flat):
-        raise Mistake(
-            "These ids are places in the flattened table of W · V numbers: place % V "
-            "is the id."
-        )
-    if sorted(parents) == sorted(place // beams for place in flat):
-        raise Mistake(
-            "A row of the table is V long, not W: place // V is the row, a beginning."
-        )
-
-
-def three_lists(answer, generator):
-    for _ in range(2):
-        log_p, totals, _ = some_beams(generator)
-        call_beam(answer, log_p, totals)
-
-
-def totals_add_up(answer, generator):
-    log_p, totals, _ = some_beams(generator)
-    parents, ids, value = call_beam(answer, log_p, totals)
-    parents, ids = parents.long(), ids.long()
-    old, new = totals[parents], log_p[parents, ids]
-    for wrong, words in (
-        (new, "The new totals leave out those of the beginnings: add them."),
-        (old, "The totals are those of the beginnings: add the new token's log_p."),
-        (
-            old.exp() + new.exp(),
-            "It adds probabilities. Probabilities are multiplied, and so their "
-            "logarithms are added: no exp.",
-        ),
-        ((old + new).exp(), "These are probabilities; give their logarithms."),
-        (old * new, "It multiplies logarithms; add them."),
-        ((old + new) / 2, "These are means; a text's total is a sum."),
-    ):
-        if alike(value, wrong):
-            raise Mistake(words)
-    what = "totals, each next to totals[parent] + log_p[parent, id],"
-    want_near(value, old + new, what)
-
-
-def all_compete(answer, generator):
-    for _ in range(3):
-        log_p, totals, ways = some_beams(generator)
-        parents, ids, _ = call_beam(answer, log_p, totals)
-        kept = set(zip(parents.tolist(), ids.tolist()))
-        for name, way in ways.items():
-            if kept == set(way) and name != "right":
-                raise Mistake(WAYS[name])
-        if kept != set(ways["right"]):
-            raise Mistake(
-                f"It keeps the pairs (parent, id) {sorted(kept)}; the best are "
-                f"{sorted(ways['right'])}."
-            )
-
-
-def best_first(answer, generator):
-    log_p, totals, ways = some_beams(generator)
-    parents, ids, value = call_beam(answer, log_p, totals)
-    kept = list(zip(parents.tolist(), ids.tolist()))
-    if kept != ways["right"] and kept[::-1] == ways["right"]:
-        raise Mistake("The best comes last; give the best first.")
-    want_equal(kept, ways["right"], "the pairs (parent, id), best first")
-    steps = [totals[b] + log_p[b, id] for b, id in ways["right"]]
-    want_near(value, torch.stack(steps), "totals, best first")
-
-
-def _flat(scores):
-    return scores.flatten().topk(len(scores))
-
-
-def wrong_each_its_own(log_p, totals):
-    best = (totals[:, None] + log_p).max(-1)
-    order = best.values.argsort(descending=True)
-    return order, best.indices[order], best.values[order]
-
-
-def wrong_not_flattened(log_p, totals):
-    best = (totals[:, None] + log_p).topk(len(totals))
-    return best.indices // log_p.shape[1], best.indices % log_p.shape[1], best.values
-
-
-def wrong_probabilities(log_p, totals):
-    best = _flat(totals.exp()[:, None] + log_p.exp())
-    return best.indices // log_p.shape[1], best.indices % log_p.shape[1], best.values
-
-
-def wrong_no_totals(log_p, totals):
-    best = _flat(log_p)
-    return best.indices // log_p.shape[1], best.indices % log_p.shape[1], best.values
-
-
-def wrong_chosen_alone(log_p, totals):
-    best = _flat(log_p)
-    parents, ids = best.indices // log_p.shape[1], best.indices % log_p.shape[1]
-    return parents, ids, totals[parents] + best.values
-
-
-def wrong_swapped_places(log_p, totals):
-    parents, ids, new = beam_step(log_p, totals)
-    return ids, parents, new
-
-
-def wrong_by_width(log_p, totals):
-    best = _flat(totals[:, None] + log_p)
-    return best.indices // len(totals), best.indices % log_p.shape[1], best.values
-
-
-def wrong_flat_places(log_p, totals):
-    best = _flat(totals[:, None] + log_p)
-    return best.indices // log_p.shape[1], best.indices, best.values
-
-
-def wrong_smallest(log_p, totals):
-    every = (totals[:, None] + log_p).flatten()
-    best = every.topk(len(totals), largest=False)
-    return best.indices // log_p.shape[1], best.indices % log_p.shape[1], best.values
-
-
-def wrong_favourite(log_p, totals):
-    parent = totals.argmax()
-    best = log_p[parent].topk(len(totals))
-    return parent.expand(len(totals)), best.indices, totals[parent] + best.values
-
-
-def wrong_row(log_p, totals):
-    best = _flat(totals + log_p)
-    return best.indices // log_p.shape[1], best.indices % log_p.shape[1], best.values
-
-
-def wrong_totals_as_probabilities(log_p, totals):
-    parents, ids, new = beam_step(log_p, totals)
-    return parents, ids, new.exp()
-
-
-def wrong_product(log_p, totals):
-    parents, ids, _ = beam_step(log_p, totals)
-    return parents, ids, totals[parents] * log_p[parents, ids]
-
-
-def wrong_best_last(log_p, totals):
-    parents, ids, new = beam_step(log_p, totals)
-    return parents.flip(0), ids.flip(0), new.flip(0)
-
-
-def wrong_decimal(log_p, totals):
-    best = _flat(totals[:, None] + log_p)
-    return best.indices / log_p.shape[1], best.indices % log_p.shape[1], best.values
-
-
-BEAM_STEP = Exercise(
-    id="09.beam_step",
-    title="one step of beam search",
-    minutes=12,
-    rule=(
-        "There are W beginnings. `totals` (W,) has log p of each, and row `b` of "
-        "`log_p` (W, V) has log p of every token after beginning `b`. A beginning and "
-        "a token make a text, and its total is the sum of both: of all W · V texts "
-        "keep the W best. Return a tuple of three tensors (W,), the best text first: "
-        "`parents`, the beginning of each, `ids`, its new token (both whole numbers), "
-        "and the new totals."
-    ),
-    reference=beam_step,
-    checks=(
-        Check(
-            name="three of W",
-            points=1,
-            proves="gives W parents, ids and totals",
-            hint="In a flattened table (W · V,), `place // V` is the row and `place % "
-            "V` the column.",
-            run=three_lists,
-        ),
-        Check(
-            name="totals add up",
-            points=1,
-            proves="adds logarithms",
-            hint="log(a · b) = log a + log b. `totals[:, None]` is a column (W, 1), "
-            "which adds to every column of a (W, V).",
-            run=totals_add_up,
-        ),
-        Check(
-            name="all compete",
-            points=2,
-            proves="lets all W · V texts compete",
-            hint="One `topk` over all W · V sums, not one for each row.",
-            run=all_compete,
-        ),
-        Check(
-            name="best first",
-            points=1,
-            proves="puts the best text first",
-            hint="`topk` sorts the largest first; `sort` the smallest.",
-            run=best_first,
-        ),
-    ),
-    wrong=(
-        Wrong("each its own", wrong_each_its_own, "no competition"),
-        Wrong("not flattened", wrong_not_flattened, "flatten first"),
-        Wrong("probabilities", wrong_probabilities, "It adds probabilities"),
-        Wrong("no totals", wrong_no_totals, "leave out those of the beginnings"),
-        Wrong("chosen alone", wrong_chosen_alone, "chooses by the new token alone"),
-        Wrong("swapped", wrong_swapped_places, "Parents and ids are swapped"),
-        Wrong("by the width", wrong_by_width, "is V long, not W"),
-        Wrong("flat places", wrong_flat_places, "places in the flattened table"),
-        Wrong("the smallest", wrong_smallest, "keeps the least likely texts"),
-        Wrong("the favourite only", wrong_favourite, "from the best beginning only"),
-        Wrong("a row for a column", wrong_row, "make it a column"),
-        Wrong(
-            "totals as probabilities",
-            wrong_totals_as_probabilities,
-            "give their logarithms",
-        ),
-        Wrong("a product", wrong_product, "It multiplies logarithms"),
-        Wrong("the best last", wrong_best_last, "The best comes last"),
-        Wrong("a decimal division", wrong_decimal, "whole numbers are wanted"),
-    ),
-)
+    wrong=BYTES_MISTAKES,
+)  # fmt: skip
 
 EXERCISES = (TOP_P, REPETITION_PENALTY, BEAM_STEP, REMEMBERED, CACHE_BYTES)

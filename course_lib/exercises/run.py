@@ -92,7 +92,8 @@ class Watch:
             self.again(*before, value, args)
             return value
 
-        watched.__name__ = self.exercise.name
+        watched.__name__, watched.__wrapped__ = self.exercise.name, self.answer
+        watched.__doc__ = getattr(self.answer, "__doc__", None)
         return watched
 
     def timed(self, args: tuple, named: dict) -> Any:
