@@ -291,7 +291,7 @@ class Encoding(tiktoken.Encoding):
 def gpt2_ranks() -> dict[bytes, int]:
     """The 50,256 ranks of GPT-2, from the two files that OpenAI published.
 
-    tiktoken reads them too, but only after a download. Raises cache.CacheError.
+    tiktoken reads them too, but only after a download. Raises Problem.
     """
     return data_gym_to_mergeable_bpe_ranks(
         vocab_bpe_file=str(cache.checked(sources.GPT2_MERGES)),
@@ -304,7 +304,7 @@ def gpt2_ranks() -> dict[bytes, int]:
 def gpt2() -> Encoding:
     """GPT-2's and GPT-3's tokenizer: 256 bytes + 50,000 merges + 1 special = 50,257.
 
-    Raises cache.CacheError.
+    Raises Problem.
     """
     return Encoding(
         "gpt2",
@@ -319,7 +319,7 @@ def smollm2() -> Encoding:
     """The real LLM's tokenizer: 17 special tokens, then 49,135 that merges made.
 
     Its vocabulary lacks 21 bytes: 13 that UTF-8 never uses, six control characters and
-    the first bytes of planes 4 to 11, where no characters are. Raises cache.CacheError.
+    the first bytes of planes 4 to 11, where no characters are. Raises Problem.
     """
     lines = smollm2_vocabulary().read_text().splitlines()
     names = {base64.b64decode(line): id for id, line in enumerate(lines)}

@@ -23,18 +23,12 @@ from tqdm import tqdm
 
 from course_lib import checkpoints, data, devices, distributed
 from course_lib.checkpoints import Checkpoint
+from course_lib.errors import Problem
 from course_lib.optimizers import memory, optimizers, remember, singles, stacks
 
 FLOOR = 0.1  # the rate's end, as a share of its height
 LOOK = 64  # windows of the validation text that a look on the way reads, at most
 AT_ONCE = 4_096  # tokens that an evaluation reads at once: their logits need memory
-
-
-class Stopped(RuntimeError):
-    """Training can't go on; the text says why and what to do."""
-
-    def _render_traceback_(self):
-        return [f"Stopped: {self}"]
 
 
 @dataclass(frozen=True)
@@ -230,11 +224,11 @@ class Run:
             one.grad.zero_()
 
     def note(self, losses: list[torch.Tensor], team: distributed.Team) -> None:
-        """Read some steps' losses from the device; raises Stopped if one is no number."""
+        """Read some steps' losses from the device; raises Problem if one is no number."""
         values = team.mean(torch.stack(losses)).tolist()
         for step, value in enumerate(values, self.history.step + 1):
             if not math.isfinite(value):
-                raise Stopped(self.lost(f"The loss of step {step} is {value}"))
+                raise Problem(self.lost(f"The loss of step {step} is {value}"))
         self.history.losses += values
 
     def lost(self, what: str) -> str:
@@ -254,20 +248,20 @@ class Run:
         loss = evaluate(forward, ids, self.config.context, most, starts)
         if not math.isfinite(loss):
             what = f"After step {self.history.step} the validation loss is {loss}"
-            raise Stopped(self.lost(what))
+            raise Problem(self.lost(what))
         self.history.validation.append((self.history.step, loss))
 
     def checkpoint(self, text: str, about: dict) -> Checkpoint:
         """All that a later process needs to go on; asked in every process.
 
-        Raises Stopped if a weight is no number, so that none is ever saved.
+        Raises Problem if a weight is no number, so that none is ever saved.
         """
         named = dict(self.model.named_parameters())
         weights = {name: distributed.whole(values) for name, values in named.items()}
         for name, values in weights.items():
             if not values.isfinite().all():
                 what = f"After step {self.history.step} {name} is no longer finite"
-                raise Stopped(self.lost(what))
+                raise Problem(self.lost(what))
         record = {"config": asdict(self.config), "history": asdict(self.history)}
         record |= {"text": text, "scaler": self.scaler.state_dict()}
         return Checkpoint(weights, memory(self.stacks, self.optimizers), record, about)
@@ -283,7 +277,7 @@ def begin(
 ) -> Run:
     """A new run, or the one whose last checkpoint this is.
 
-    text: the fingerprint of what is read. Raises Stopped if the checkpoint is of a run
+    text: the fingerprint of what is read. Raises Problem if the checkpoint is of a run
     with other numbers or another text: its losses would not go on.
     """
     if last:
@@ -298,13 +292,13 @@ def begin(
 
 
 def check_same(record: dict, config: TrainConfig, text: str) -> None:
-    """Raise Stopped if a checkpoint's run isn't the one that is asked for."""
+    """Raise Problem if a checkpoint's run isn't the one that is asked for."""
     ours = asdict(config)
     theirs = {k: v for k, v in record["config"].items() if ours.get(k) != v}
     if theirs:
-        raise Stopped(f"The checkpoint's run has other numbers: use its own, {theirs}.")
+        raise Problem(f"The checkpoint's run has other numbers: use its own, {theirs}.")
     if record["text"] != text:
-        raise Stopped("The checkpoint's run reads another text: give the same one.")
+        raise Problem("The checkpoint's run reads another text: give the same one.")
 
 
 def fingerprint(*texts: torch.Tensor) -> str:
@@ -314,11 +308,11 @@ def fingerprint(*texts: torch.Tensor) -> str:
 
 
 def check_folder(folder: Path | None, resume: bool) -> None:
-    """Raise Stopped for a run there that nobody asked to resume, or for no folder."""
+    """Raise Problem for a run there that nobody asked to resume, or for no folder."""
     if resume and folder is None:
-        raise Stopped("There is nothing to resume without a folder: name the run's.")
+        raise Problem("There is nothing to resume without a folder: name the run's.")
     if folder and not resume and checkpoints.steps(folder):
-        raise Stopped(
+        raise Problem(
             f"{folder} holds a run ({checkpoints.steps(folder)[-1].name}): resume it, or "
             "choose another folder."
         )
@@ -354,9 +348,9 @@ def train(
     so that what is said at the end can be learnt from what was said at the start; None:
     anywhere. (With starts alone the validation loss is too high: such a model never
     learns to begin in the middle.) shard spreads the weights over torchrun's processes;
-    compiled lets torch.compile work for a minute first. Raises Stopped for a loss that is
+    compiled lets torch.compile work for a minute first. Raises Problem for a loss that is
     no number or a folder with another run in it, ValueError for texts or numbers that
-    don't fit, checkpoints.CheckpointError for a disk that is full. Ctrl-C saves, then
+    don't fit, Problem for a disk that is full. Ctrl-C saves, then
     stops.
     """
     folder = Path(folder) if folder else None

@@ -119,7 +119,7 @@ class WordVectors:
 def glove() -> WordVectors:
     """GloVe's 50,000 most frequent words, as vectors (50000, 50), float32.
 
-    The first call fetches 76 MB and keeps 10 MB. Raises cache.CacheError if there is
+    The first call fetches 76 MB and keeps 10 MB. Raises Problem if there is
     neither a cache nor a network.
     """
     words = cache.opened(sources.GLOVE, _keep_glove, _read, SafetensorError)

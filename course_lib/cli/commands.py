@@ -1,11 +1,11 @@
 """The commands that need torch: train, sample, chat.
 
-`__main__` comes here once there is a Python with packages.
+`__main__` comes here where there are packages.
 """
 
 import argparse
+import contextlib
 import json
-import os
 import statistics
 import sys
 from collections.abc import Callable, Iterator
@@ -30,13 +30,27 @@ from course_lib import (
 )
 from course_lib.errors import Problem
 from course_lib.fast_gpt import FastGPT
-from course_lib.files.cache import CacheError
 from course_lib.gpt import GPT, GPTConfig
-from course_lib.train import History, Stopped, TrainConfig, check_folder, train
+from course_lib.train import History, TrainConfig, check_folder, train
 
 FAST = {"rate": 1e-2, "muon": 0.03, "warmup": 20}  # what the fast recipe changes
 
 
+@contextlib.contextmanager
+def problems():
+    """Turn what the library refuses into a Problem: one class of error for people."""
+    try:
+        yield
+    except ValueError as error:
+        raise Problem(str(error)) from error
+    except torch.OutOfMemoryError as error:
+        raise Problem(
+            "The device's memory is full: give a smaller --batch or --context, or read "
+            "a batch in parts with --accumulate 2."
+        ) from error
+
+
+@problems()
 def run_train(args: argparse.Namespace) -> int:
     """`train`: a text in, a run's folder out; goes on with an old run if asked."""
     at = place(args)
@@ -164,6 +178,7 @@ def speaker(as_json: bool, as_text: bool):
     return say
 
 
+@problems()
 def run_sample(args: argparse.Namespace) -> int:
     """`sample`: what a checkpoint writes, streamed."""
     sampler, generator = sampler_of(args), devices.generator(args.seed)
@@ -235,6 +250,7 @@ SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
 ROOM = 512  # tokens kept free for an answer
 
 
+@problems()
 def run_chat(args: argparse.Namespace) -> int:
     """`chat`: talk with the real LLM; an empty line, Ctrl-D or Ctrl-C there ends it."""
     sampler, generator = sampler_of(args), devices.generator(args.seed)
@@ -361,33 +377,3 @@ def until(ids: Iterator[int], end: int) -> Iterator[int]:
         if id == end:
             return
         yield id
-
-
-def main(arguments: list[str]) -> int:
-    """Read the command line again, here where torch is, and do what it says."""
-    from course_lib.cli.parser import parser
-
-    args = parser().parse_args(arguments)
-    run = {"train": run_train, "sample": run_sample, "chat": run_chat}[args.command]
-    try:
-        return run(args)
-    except (Stopped, ValueError, CacheError) as error:
-        raise Problem(str(error)) from error
-    except torch.OutOfMemoryError as error:
-        raise Problem(
-            "The device's memory is full: give a smaller --batch or --context, or read "
-            "a batch in parts with --accumulate 2."
-        ) from error
-    except KeyboardInterrupt:
-        print("\nStopped.", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # who read our text has gone, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-
-
-if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except Problem as problem:
-        sys.exit(f"course_lib: {problem}")

@@ -27,7 +27,7 @@ def lesson_number(text: str) -> str:
 def lab(args) -> int:
     python = sys.executable if args.no_install else make("lab")
     print("Checking the real model and the word vectors (170 MB, once) …", flush=True)
-    if subprocess.run([python, "-m", "course_lib.files.cache"]).returncode:
+    if subprocess.run([python, "-m", "course_lib", "fetch"]).returncode:
         print("Lessons that need the model will say the same. Opening all the same.")
     found = (ROOT / "notebooks").glob("00_*.ipynb")
     first = min(found, key=lambda path: len(path.name))  # not a learner's "-Copy1"
@@ -47,7 +47,7 @@ def test(args) -> int:
     kind = f"lesson {number}" if number else "every test and every lesson"
     print(f"Running {kind}: a minute a lesson, half an hour in all.", flush=True)
     python = sys.executable if args.no_install else make("test")
-    subprocess.run([python, "-m", "course_lib.files.cache"], check=False)
+    subprocess.run([python, "-m", "course_lib", "fetch"], check=False)
     folder = ROOT / "notebooks"
     chosen = [str(p) for p in sorted(folder.glob(f"{number or ''}*.ipynb"))]
     words = [str(python), "-m", "pytest", "--nbval-lax", "--nbval-current-env"]

@@ -18,6 +18,7 @@ import torch
 from safetensors.torch import save_file
 from tqdm import tqdm
 
+from course_lib import __main__ as command_line
 from course_lib import checkpoints, llama, pretrained, sampling, scales, tokenizer
 from course_lib.cli import commands, environment
 from course_lib.cli.parser import parser
@@ -44,13 +45,13 @@ def own(tmp_path_factory):
 def train(data, out, *words, run=RUN) -> int:
     """`train` in this process; its exit status."""
     command = ["train", *run, "--data", data, "--out", out, *words]
-    return commands.main([str(word) for word in command])
+    return command_line.main([str(word) for word in command])
 
 
 def sample(path, *words) -> int:
     """`sample` in this process; its exit status."""
     command = ["sample", "--device", "cpu", "--checkpoint", path, *words]
-    return commands.main([str(word) for word in command])
+    return command_line.main([str(word) for word in command])
 
 
 def refused(call, *words) -> str:
@@ -371,9 +372,7 @@ def test_help_needs_nothing_but_python(tmp_path_factory, command):
 def test_from_the_shell_a_problem_is_a_sentence_and_a_status(tmp_path):
     words = ["sample", "--checkpoint", tmp_path / "nowhere"]
     shell = process("-m", "course_lib", *words)
-    # What __main__ starts in .venv, if its own Python has no packages.
-    inner = process("-m", "course_lib.cli.commands", *words, cwd=ROOT)
-    for running in (shell, inner):
+    for running in (shell,):
         out, err = running.communicate(timeout=120)
         assert running.returncode == 1 and out == ""
         missing = f"course_lib: There is no file {tmp_path / 'nowhere'}: give a run's"
@@ -658,7 +657,7 @@ def talk(small, encoding, monkeypatch, capfd):
 
         monkeypatch.setattr("builtins.input", ask)
         capfd.readouterr()
-        assert commands.main(["chat", "--device", "cpu", *words]) == 0
+        assert command_line.main(["chat", "--device", "cpu", *words]) == 0
         assert list(typed) == []  # all that was typed has been read
         return capfd.readouterr().out
 
@@ -750,7 +749,9 @@ def test_bytes_that_are_no_text_are_one_sentence(talk, monkeypatch):
         raise UnicodeDecodeError("utf-8", b"\xe9", 0, 1, "invalid")
 
     monkeypatch.setattr("builtins.input", ask)
-    assert "not text in UTF-8" in refused(commands.main, ["chat", "--device", "cpu"])
+    assert "not text in UTF-8" in refused(
+        command_line.main, ["chat", "--device", "cpu"]
+    )
 
 
 def test_ctrl_c_in_an_answer_cuts_off_that_answer_only(talk, encoding, monkeypatch):
@@ -820,7 +821,7 @@ def test_what_chat_cannot_do_is_one_sentence(talk, monkeypatch, case):
     words, wanted = ODD[case]
     wanted = wanted.replace("300", "49,152")
     words = [word.replace("99999", "49153") for word in words]
-    assert wanted in refused(commands.main, ["chat", "--device", "cpu", *words])
+    assert wanted in refused(command_line.main, ["chat", "--device", "cpu", *words])
 
 
 def logits_of(small, memory, ids) -> torch.Tensor:

@@ -36,7 +36,7 @@ def test_help_needs_nothing_installed(bare, command):
 
 
 def test_doctor_on_a_bare_python_names_the_remedy(bare, tmp_path):
-    done = run(bare, "-m", "course_lib.cli.doctor")
+    done = run(bare, "-m", "course_lib", "doctor")
     assert done.returncode == 1
     assert "not installed: torch" in done.stdout
     assert "python -m course_lib lab" in done.stdout
@@ -185,13 +185,13 @@ def test_doctor_warns_when_the_device_computes_wrong(monkeypatch, capsys):
 
 
 def test_doctor_passes_here():
-    done = run(sys.executable, "-m", "course_lib.cli.doctor")
+    done = run(sys.executable, "-m", "course_lib", "doctor")
     assert done.returncode == 0, done.stdout
     assert "Lessons can run." in done.stdout and "SHA-256" in done.stdout
 
 
 def test_a_console_without_the_marks_does_not_fail(bare):
-    words = [bare, "-m", "course_lib.cli.doctor"]
+    words = [bare, "-m", "course_lib", "doctor"]
     odd = {**os.environ, "PYTHONIOENCODING": "cp1252"}
     done = subprocess.run(words, cwd=ROOT, capture_output=True, env=odd)
     assert done.returncode == 1 and b"not installed" in done.stdout
