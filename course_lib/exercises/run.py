@@ -203,11 +203,14 @@ def verdict(
     if exercise.is_function and not callable(answer):
         told = f"{exercise.name} is {a(type(answer))}, not a function."
         return 0, f"{told} Run the cell above?"
-    failures = [said for _, said in results(exercise, answer, seed) if said is not None]
-    said = sorted(
-        failures, key=lambda one: isinstance(one, Seen)
-    )  # a check's words first
-    return len(exercise.checks) - len(failures), str(said[0]) if said else None
+    found = results(exercise, answer, seed)
+    return sum(said is None for _, said in found), first_words(found)
+
+
+def first_words(found: list[tuple[Check, str | None]]) -> str | None:
+    """What the learner reads: a check's own words come before what a watch saw."""
+    said = sorted((s for _, s in found if s), key=lambda one: isinstance(one, Seen))
+    return str(said[0]) if said else None
 
 
 class Seen(str):
@@ -240,7 +243,7 @@ def results(
     return found
 
 
-WARM: dict[str, tuple[Check, ...]] = {}
+WARM: dict[tuple[Check, ...], tuple[Check, ...]] = {}
 
 
 def warm(exercise: Exercise) -> tuple[Check, ...]:
@@ -249,15 +252,15 @@ def warm(exercise: Exercise) -> tuple[Check, ...]:
     So that what is imported late is there before an answer's time runs. Gives the
     checks in which the watch would accuse the course's own answer, and so is no judge.
     """
-    if exercise.id not in WARM:
+    if exercise.checks not in WARM:
         blind = []
         for check in exercise.checks if exercise.is_function else ():
             watch = Watch(exercise, exercise.reference)
             with silence(), contextlib.suppress(Exception):
                 check.run(watch.function(), source_of_chance(0))
             blind += [check] if watch.found else []
-        WARM[exercise.id] = tuple(blind)
-    return WARM[exercise.id]
+        WARM[exercise.checks] = tuple(blind)
+    return WARM[exercise.checks]
 
 
 def source_of_chance(seed: int | None = None) -> torch.Generator:
