@@ -4,7 +4,7 @@ A run's folder holds a folder for each checkpoint: step-00000100 and so on. It i
 beside and renamed, so a kill at any moment leaves the one before it. In it are
 
   model.safetensors      the weights, and in its metadata what they are weights of
-  optimizer.safetensors  what the optimisers remember of each weight
+  optimizer.safetensors  the optimisers' state of each weight
   run.json               the configuration, the losses, which text
 
 Built in lesson 08.
@@ -25,7 +25,7 @@ from safetensors.torch import save_file
 
 from course_lib.errors import Problem
 
-WEIGHTS, MEMORY, RECORD = "model.safetensors", "optimizer.safetensors", "run.json"
+WEIGHTS, OPTIMIZER, RECORD = "model.safetensors", "optimizer.safetensors", "run.json"
 KEPT = 2  # the last ones; should the newest be damaged by others, one is left
 
 
@@ -34,7 +34,7 @@ class Checkpoint:
     """All that a run needs to go on."""
 
     weights: dict[str, torch.Tensor]
-    memory: dict[str, torch.Tensor]  # of the optimisers: "name.kind" → values
+    optimizer: dict[str, torch.Tensor]  # state of the optimisers: "name.kind" → values
     record: dict  # configuration, losses and the rest, as JSON has it
     about: dict  # what the weights are weights of
 
@@ -78,7 +78,7 @@ def save(folder: Path, step: int, checkpoint: Checkpoint) -> Path:
         part.mkdir(parents=True)
         about = {"about": json.dumps(checkpoint.about)}
         write(checkpoint.weights, part / WEIGHTS, about)
-        write(checkpoint.memory, part / MEMORY)
+        write(checkpoint.optimizer, part / OPTIMIZER)
         (part / RECORD).write_text(json.dumps(checkpoint.record), encoding="utf-8")
         _to_disk(part)
         shutil.rmtree(path, ignore_errors=True)
@@ -125,11 +125,11 @@ def load(folder: Path) -> Checkpoint:
     """
     with newest(folder) as path:
         weights, about = read(path / WEIGHTS)
-        memory, _ = read(path / MEMORY)
+        optimizer, _ = read(path / OPTIMIZER)
         record = json.loads((path / RECORD).read_text(encoding="utf-8"))
         if not (isinstance(record, dict) and record):
             raise ValueError(f"{RECORD} is no record of a run")
-    return Checkpoint(weights, memory, record, about)
+    return Checkpoint(weights, optimizer, record, about)
 
 
 def known(folder: Path) -> dict:

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from course_lib import checkpoints, data, devices, distributed
 from course_lib.checkpoints import Checkpoint
 from course_lib.errors import Problem
-from course_lib.optimizers import memory, optimizers, remember, singles, stacks
+from course_lib.optimizers import learned, load_state_dict, optimizers, state_dict
 
 FLOOR = 0.1  # the rate's end, as a share of its height
 LOOK = 64  # windows of the validation text that a look on the way reads, at most
@@ -197,9 +197,9 @@ class Run:
         if shard:
             distributed.shard(model)
         self.model, self.config, self.at = model, config, at
-        self.stacks = singles(model) if shard else stacks(model)
+        self.weights = learned(model)
         self.optimizers = optimizers(
-            self.stacks, config.rate, config.decay, config.muon
+            self.weights, config.rate, config.decay, config.muon
         )
         self.scaler = devices.scaler(at)
         self.history = History()
@@ -212,16 +212,15 @@ class Run:
 
     def update(self) -> None:
         """One step along the gradients, which are clipped first and zeroed after."""
-        weights = [stack.weights for stack in self.stacks]
         for optimizer in self.optimizers:
             self.scaler.unscale_(optimizer)
         if self.config.clip:
-            nn.utils.clip_grad_norm_(weights, self.config.clip)
+            nn.utils.clip_grad_norm_(self.weights.values(), self.config.clip)
         for optimizer in self.optimizers:
             self.scaler.step(optimizer)
         self.scaler.update()
-        for one in weights:
-            one.grad.zero_()
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
 
     def note(self, losses: list[torch.Tensor], team: distributed.Team) -> None:
         """Read some steps' losses from the device; raises Problem if one is no number."""
@@ -264,7 +263,8 @@ class Run:
                 raise Problem(self.lost(what))
         record = {"config": asdict(self.config), "history": asdict(self.history)}
         record |= {"text": text, "scaler": self.scaler.state_dict()}
-        return Checkpoint(weights, memory(self.stacks, self.optimizers), record, about)
+        state = state_dict(self.weights, self.optimizers)
+        return Checkpoint(weights, state, record, about)
 
 
 def begin(
@@ -285,7 +285,7 @@ def begin(
         checkpoints.fit(model, last.weights, "The checkpoint")
     run = Run(model, config, at, shard)
     if last:
-        remember(last.memory, run.stacks, run.optimizers)
+        load_state_dict(last.optimizer, run.weights, run.optimizers)
         run.scaler.load_state_dict(last.record["scaler"])
         run.history = History.of(last.record["history"])
     return run

@@ -16,7 +16,7 @@ from course_lib import checkpoints
 from course_lib.checkpoints import Checkpoint
 from course_lib.errors import Problem
 
-MODEL, OTHER, RUN = checkpoints.WEIGHTS, checkpoints.MEMORY, checkpoints.RECORD
+MODEL, OTHER, RUN = checkpoints.WEIGHTS, checkpoints.OPTIMIZER, checkpoints.RECORD
 
 
 def checkpoint(number: float = 1.0, size: int = 4) -> Checkpoint:
@@ -58,7 +58,7 @@ def refused(call, *args) -> str:
 
 def test_all_of_a_checkpoint_comes_back(folder):
     back, put = checkpoints.load(folder), checkpoint()
-    assert same(back.weights, put.weights) and same(back.memory, put.memory)
+    assert same(back.weights, put.weights) and same(back.optimizer, put.optimizer)
     assert back.record == put.record and back.about == put.about
 
 

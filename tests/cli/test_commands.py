@@ -351,7 +351,7 @@ def test_a_resumed_run_reads_its_checkpoint_once(own, tmp_path, monkeypatch):
     assert train(own, tmp_path / "run") == 0
     monkeypatch.setattr(checkpoints, "read", spy)
     assert train(own, tmp_path / "run", "--resume") == 0
-    assert read == [checkpoints.WEIGHTS, checkpoints.MEMORY]
+    assert read == [checkpoints.WEIGHTS, checkpoints.OPTIMIZER]
 
 
 # In processes of their own ------------------------------------------------------------

@@ -220,7 +220,6 @@ NOT_COMPARED = {
     "cli.comparisons": "compares",
     "autograd": "numpy, which computes on the CPU only",
     "widgets.attention": "draws what `inside` gives, which is on the CPU",
-    "classroom": "checks run on the CPU, whatever device there is",
     "scales": "measures how fast products are, and never looks at them",
     "sizing": "counts shapes on the meta device, which has no numbers",
     "pretrained": "reads files on the CPU; the real LLM has a test of its own, above",
@@ -324,11 +323,14 @@ def test_writing_and_looking_inside_mix_no_devices(make, shape):
 
 def test_optimizers_mix_no_devices():
     model = made_on_meta(fast_gpt.FastGPT, SHAPE)
-    laid = optimizers.stacks(model)
-    with OneDevice():
-        for stack in laid:
-            if stack.matrices and stack.inner:
-                assert optimizers.orthogonal(stack.weights).is_meta
+    _, muon = optimizers.optimizers(
+        optimizers.learned(model), rate=1e-3, decay=0.0, muon=0.02
+    )
+    turned = muon.param_groups[0]["params"]
+    with OneDevice(), torch.no_grad():
+        for weight in turned:
+            weight.grad = torch.zeros_like(weight)
+            assert optimizers.orthogonal(muon.ahead([weight], 0.95)).is_meta
 
 
 def test_a_model_that_mixes_devices_is_found_out(monkeypatch):
