@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from course_lib import distributed
-from course_lib.distributed import spread_like
+from course_lib.distributed import shard_like
 
 BETAS = (0.9, 0.95)  # how long AdamW remembers gradients, and their squares
 
@@ -32,7 +32,7 @@ def optimizers(
     """
     inner = [w for n, w in weights.items() if w.dim() == 2 and n.startswith("blocks.")]
     turned = inner if muon else []
-    if muon and (not turned or any(map(distributed.is_spread, turned))):
+    if muon and (not turned or any(map(distributed.is_sharded, turned))):
         why = "are spread over processes" if turned else "are missing in this model"
         raise ValueError(
             f"Muon turns the matrices of model.blocks, which {why}: muon=0."
@@ -52,7 +52,7 @@ def state_dict(
     """The optimisers' state, under each weight's name: "name.kind" → values, whole."""
     names = {weight: name for name, weight in weights.items()}
     return {
-        f"{names[weight]}.{kind}": distributed.whole(values)
+        f"{names[weight]}.{kind}": distributed.full_tensor(values)
         for optimizer in optimizers
         for weight, state in optimizer.state.items()
         for kind, values in state.items()
@@ -72,7 +72,7 @@ def load_state_dict(
             for key in [key for key in state if key.startswith(first)]:
                 one, at = state[key], weight.device
                 whole = one.shape != weight.shape  # the count of AdamW's steps
-                here = one.to(at, copy=True) if whole else spread_like(one, weight)
+                here = one.to(at, copy=True) if whole else shard_like(one, weight)
                 optimizer.state[weight][key.removeprefix(first)] = here
 
 

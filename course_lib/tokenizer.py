@@ -29,7 +29,7 @@ SMOLLM2_SPLIT = (
 )
 SMOLLM2_VOCABULARY = "smollm2.vocabulary"  # its name in the cache
 LONG = 400  # bytes; a chunk beyond this goes the heap's way
-REMEMBERED = 50_000  # different chunks whose ids encode() keeps
+CACHED = 50_000  # different chunks whose ids encode() keeps
 
 
 def to_bytes(text: str) -> bytes:
@@ -224,7 +224,7 @@ class Tokenizer:
         self.tokens = {id: token for token, id in ranks.items()}
         for token, id in self.special_tokens.items():
             self.tokens[id] = token.encode()
-        self.remembered = {}  # chunk → ids, for the chunks seen so far
+        self.cache = {}  # chunk → ids, for the chunks seen so far
 
     def encode(self, text: str, allowed_special: Iterable[str] = ()) -> list[int]:
         """Text → ids. Special tokens are plain text unless named in allowed_special."""
@@ -245,19 +245,19 @@ class Tokenizer:
         """Text → ids, with no special tokens."""
         ids = []
         for chunk in split(text, self.pattern):
-            known = self.remembered.get(chunk)
+            known = self.cache.get(chunk)
             ids += self.encode_new(chunk) if known is None else known
         return ids
 
     def encode_new(self, chunk: str) -> list[int]:
-        """Encode a chunk not met before, and remember it."""
+        """Encode a chunk not met before, and keep its ids."""
         raw = to_bytes(chunk)
         if len(raw) > LONG:
             return encode_long_chunk(raw, self.ranks)
-        if len(self.remembered) >= REMEMBERED:
-            self.remembered.clear()
-        self.remembered[chunk] = encode_chunk(raw, self.ranks)
-        return self.remembered[chunk]
+        if len(self.cache) >= CACHED:
+            self.cache.clear()
+        self.cache[chunk] = encode_chunk(raw, self.ranks)
+        return self.cache[chunk]
 
     def decode(self, ids: list[int]) -> str:
         """Ids → text, with "�" where the bytes of a cut-off character remain."""

@@ -256,7 +256,9 @@ class Run:
         Raises Problem if a weight is no number, so that none is ever saved.
         """
         named = dict(self.model.named_parameters())
-        weights = {name: distributed.whole(values) for name, values in named.items()}
+        weights = {
+            name: distributed.full_tensor(values) for name, values in named.items()
+        }
         for name, values in weights.items():
             if not values.isfinite().all():
                 what = f"After step {self.history.step} {name} is no longer finite"
@@ -354,9 +356,9 @@ def train(
     stops.
     """
     folder = Path(folder) if folder else None
-    team, at = distributed.join(torch.device(at) if at else devices.best())
-    config.share_out(team.count)
-    shard = shard and team.count > 1
+    team, at = distributed.init(torch.device(at) if at else devices.best())
+    config.share_out(team.world_size)
+    shard = shard and team.world_size > 1
     read = [train_ids, val_ids]
     for ids, places in ((train_ids, starts), (val_ids, val_starts)):
         data.check(ids, config.batch, config.context)
@@ -368,7 +370,7 @@ def train(
         checkpoints.prepare(folder, about or {})
     run = begin(model.to(at).train(), config, at, text, last, shard)
     del last  # as large as the model and its optimiser
-    forward = model if shard else distributed.averaging(model, team)
+    forward = model if shard else distributed.data_parallel(model, team)
     forward = torch.compile(forward) if compiled else forward
     losses, clock = [], time.perf_counter()
     with distributed.stoppable() as asked, progress(run, bar and team.first) as ticks:
@@ -381,7 +383,7 @@ def train(
             ticks.update(config.batch * config.context)
             looks = (step + 1) % config.every == 0 or step + 1 == config.steps
             # Between two looks nothing waits for the device: that is what keeps it busy.
-            if not looks and not (asked.is_set() and team.count == 1):
+            if not looks and not (asked.is_set() and team.world_size == 1):
                 continue
             run.note(losses, team)
             run.history.seconds += time.perf_counter() - clock
@@ -410,7 +412,7 @@ def backward(
     total = 0.0
     for part in range(parts):
         here, right = (devices.send(one[part], run.at) for one in (inputs, targets))
-        with distributed.apart(forward, part + 1 < parts):
+        with distributed.no_sync(forward, part + 1 < parts):
             with devices.autocast(run.at):
                 loss = next_token_loss(forward, here, right) / parts
             run.scaler.scale(loss).backward()

@@ -131,7 +131,7 @@ def test_muon_without_whole_matrices_in_blocks_is_one_sentence(monkeypatch):
     )
     with pytest.raises(ValueError, match=words):
         optimizers.optimizers(optimizers.learned(Plain()), 0.1, 0.0, muon=0.02)
-    monkeypatch.setattr(optimizers.distributed, "is_spread", lambda values: True)
+    monkeypatch.setattr(optimizers.distributed, "is_sharded", lambda values: True)
     with pytest.raises(ValueError, match="which are spread over processes: muon=0"):
         optimizers.optimizers(optimizers.learned(new()), 0.1, 0.0, muon=0.02)
 

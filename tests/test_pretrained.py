@@ -203,7 +203,7 @@ def read_by(theirs, **named):
 def test_gpt2_has_transformers_logits(theirs, ours):
     logits = read_by(theirs).logits[0]
     assert logits.abs().max() > 1  # there is something to differ
-    assert (inside.read(ours, IDS) - logits).abs().max() < 1e-4
+    assert (inside.logits(ours, IDS) - logits).abs().max() < 1e-4
 
 
 def test_gpt2_takes_a_batch_and_its_whole_context(theirs, ours):
@@ -242,7 +242,7 @@ def test_gpt2_as_openais_file_has_it(file, ours, tmp_path):
         file, tmp_path, rename=lambda n: n.removeprefix("transformer."), **masks
     )
     again = pretrained.gpt2(str(path), heads=3)
-    assert torch.equal(inside.read(again, IDS), inside.read(ours, IDS))
+    assert torch.equal(inside.logits(again, IDS), inside.logits(ours, IDS))
 
 
 def test_a_gpt2s_heads_have_64_channels_unless_told(file, tmp_path, transformers):
@@ -277,7 +277,7 @@ class Mine(nn.Module):
 def test_gpt2s_weights_fit_a_learners_own_class(file, ours):
     mine = pretrained.gpt2(file, Mine, heads=3)
     assert type(mine) is Mine
-    assert torch.allclose(inside.read(mine, IDS), inside.read(ours, IDS), atol=1e-5)
+    assert torch.allclose(inside.logits(mine, IDS), inside.logits(ours, IDS), atol=1e-5)
 
 
 def refused(path) -> str:
@@ -339,7 +339,7 @@ def test_gpt2_comes_from_the_hub_by_name(file, monkeypatch, ours):
     monkeypatch.setattr(cache, "from_hub", from_hub)
     model = pretrained.gpt2("somebody/small-gpt2", heads=3)
     assert asked == [("somebody/small-gpt2", "model.safetensors")]
-    assert torch.equal(inside.read(model, IDS), inside.read(ours, IDS))
+    assert torch.equal(inside.logits(model, IDS), inside.logits(ours, IDS))
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def run_train(args: argparse.Namespace) -> int:
     data.check(val_ids, config.batch, config.context)  # before a model takes memory
     make = FastGPT if args.fast else GPT
     model = make(shape, generator=devices.generator(config.seed))
-    team, _ = distributed.join(at)
+    team, _ = distributed.init(at)
     say = speaker(args.json and team.first, not args.json and team.first)
     say(
         f"{text.origin}; {len(train_ids):,} tokens to train on, {len(val_ids):,} to "
@@ -92,7 +92,7 @@ def run_train(args: argparse.Namespace) -> int:
         say(f"\n{stopped(folder)}", {})  # a bar of under a second leaves its line open
         return 130
     finally:
-        distributed.leave()
+        distributed.destroy()
     say(f"\nDone. Hear it: python -m course_lib sample --checkpoint {folder}", {})
     return 0
 
@@ -185,7 +185,7 @@ def run_sample(args: argparse.Namespace) -> int:
     model, encoding, known = pretrained.trained(args.checkpoint, place(args))
     ids = first_ids(args.prompt, encoding)
     limit = writable(len(ids), args.length, model.config.context)
-    step = kv_cache.step if known["kind"] == "gpt" else None
+    step = kv_cache.decode_step if known["kind"] == "gpt" else None
     new = sampling.write(model, ids, sampler, limit, generator, step)
     text = pieces(new, encoding)
     first = next(text, "")  # what is wrong is said before anything is written
@@ -302,7 +302,7 @@ def speak(answer: Iterator[str]) -> str:
 class Memory:
     """What the model has read of a talk, so that no turn is read twice.
 
-    A turn's script begins as the one before it did. `step` is llama.step for
+    A turn's script begins as the one before it did. `step` is llama.decode_step for
     sampling.write, but where a script differs from the last one, there it starts to read.
     """
 
@@ -320,7 +320,7 @@ class Memory:
             same = min(alike(self.known, new), len(new) - 1)  # one is read, at least
             self.known, new = self.known[:same], new[same:]
         self.cache.length = len(self.known)
-        logits = llama.step(model, ids[:, -len(new) :], self.cache)
+        logits = llama.decode_step(model, ids[:, -len(new) :], self.cache)
         self.known += new  # after the step: Ctrl-C may have cut it off
         return logits
 

@@ -830,13 +830,13 @@ def logits_of(small, memory, ids) -> torch.Tensor:
 
 def test_the_memory_changes_no_answer(small, monkeypatch):
     read = []
-    real = llama.step
+    real = llama.decode_step
 
     def spy(model, ids, cache):
         read.append(ids.shape[1])
         return real(model, ids, cache)
 
-    monkeypatch.setattr(llama, "step", spy)
+    monkeypatch.setattr(llama, "decode_step", spy)
     memory, chance = commands.Memory(small), generator(0)
     ids = torch.randint(17, 49_152, (60,), generator=chance).tolist()
     steps = [  # what is read, and how much of it is new
@@ -862,7 +862,7 @@ def test_the_memory_changes_no_answer(small, monkeypatch):
 def test_ctrl_c_in_the_middle_of_a_step_spoils_no_memory(small, monkeypatch):
     memory, ids = commands.Memory(small), list(range(100, 140))
     logits_of(small, memory, ids[:10])
-    real = llama.remember
+    real = llama.cached_attention
 
     def cut_off(attention, x, turn, layer, cache):
         found = real(attention, x, turn, layer, cache)
@@ -871,7 +871,7 @@ def test_ctrl_c_in_the_middle_of_a_step_spoils_no_memory(small, monkeypatch):
         return found
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(llama, "remember", cut_off)
+        patch.setattr(llama, "cached_attention", cut_off)
         logits_of(small, memory, ids[:20])
     other = ids[:12] + ids[30:]
     with torch.no_grad():
@@ -886,7 +886,7 @@ def test_a_talk_with_the_memory_is_a_talk_without(small, encoding, talk, monkeyp
 
     class Forgetful(commands.Memory):
         def __init__(self, model):
-            self.step = llama.step
+            self.step = llama.decode_step
 
     monkeypatch.setattr(commands, "Memory", Forgetful)
     assert talk(*questions, words=["--temperature", "0"]) == with_it

@@ -53,9 +53,9 @@ def test_the_real_llm_says_the_same_on_the_device(llm):
     assert devices.self_test(devices.best()) < devices.TOLERANCE
     model, encoding = llm
     ids = encoding.encode("The sun is shining in the")
-    on_cpu = inside.read(model, ids)
+    on_cpu = inside.logits(model, ids)
     try:
-        on_device = inside.read(model.to(devices.best()), ids).cpu()
+        on_device = inside.logits(model.to(devices.best()), ids).cpu()
     finally:
         model.to("cpu")
     assert (on_cpu - on_device).abs().max() < 1e-2  # logits of size 20, thirty layers
@@ -310,7 +310,7 @@ def test_reading_and_learning_mix_no_devices(make, shape):
 @pytest.mark.parametrize(("make", "shape"), MODELS[:2])
 def test_writing_and_looking_inside_mix_no_devices(make, shape):
     model, cache = made_on_meta(make, shape), kv_cache.KVCache(2, 32)
-    step = kv_cache.step if make is gpt.GPT else llama.step
+    step = kv_cache.decode_step if make is gpt.GPT else llama.decode_step
     heard = [block.attention for block in model.blocks]
     with OneDevice(), inside.inputs_of(heard) as given, torch.no_grad():
         model(NEW)

@@ -53,24 +53,24 @@ def alone(name: str, model=None, folder=None, resume=False):
 
 def test_one_process_is_a_team_too(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    team, at = distributed.join(torch.device("cpu"))
+    team, at = distributed.init(torch.device("cpu"))
     assert team == Team(0, 1) and team.first and at == torch.device("cpu")
     rows, values = torch.arange(12).view(4, 3), torch.tensor([1.0, 2.0])
     assert torch.equal(team.rows(rows), rows) and torch.equal(team.mean(values), values)
     assert team.any(True, at) is True and team.any(False, at) is False
     model = new()
-    assert distributed.averaging(model, team) is model
-    with distributed.apart(model, True):
+    assert distributed.data_parallel(model, team) is model
+    with distributed.no_sync(model, True):
         pass
-    assert distributed.whole(model.embedding.weight) is model.embedding.weight
-    distributed.leave()
+    assert distributed.full_tensor(model.embedding.weight) is model.embedding.weight
+    distributed.destroy()
 
 
 def test_devices_that_can_not_talk_to_each_other(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("LOCAL_RANK", "1")
     with pytest.raises(ValueError, match=r"^2 processes on meta can't talk .*cpu\.$"):
-        distributed.join(torch.device("meta"))
+        distributed.init(torch.device("meta"))
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
