@@ -37,19 +37,20 @@ def main(words: list[str] | None = None) -> int:
             )
     module, _, name = args.run.partition(":")
     command = vars(importlib.import_module(module))[name]
-    return command(args)
+    try:
+        return command(args)
+    except KeyboardInterrupt:
+        print(f"\n{args.stopped}", file=sys.stderr)
+        return 130
 
 
 def run(words: list[str] | None = None) -> int:
-    """The same for a person: every Problem as one sentence, Ctrl-C as another."""
+    """The same for a person: every Problem is one sentence."""
     try:
         return main(words)
     except Problem as problem:
         print(f"course_lib: {problem}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("\nStopped. The same command goes on from here.", file=sys.stderr)
-        return 130
     except BrokenPipeError:  # who read our text has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141

@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import os
 
+GOES_ON = "Stopped. Nothing is lost: the same command goes on from here."
+
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
@@ -18,9 +20,11 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
-    def command(name, about, run="", packages="needed"):
+    def command(name, about, run="", packages="needed", stopped="Stopped."):
         one = commands.add_parser(name, help=about, description=about)
-        one.set_defaults(run=f"course_lib.cli.{run}", packages=packages)
+        one.set_defaults(
+            run=f"course_lib.cli.{run}", packages=packages, stopped=stopped
+        )
         return one
 
     lab = command(
@@ -28,12 +32,13 @@ def parser() -> argparse.ArgumentParser:
         "Make .venv, install, fetch the real model, open lesson 00.",
         "lab:lab",
         "",
+        GOES_ON,
     )
     lab.add_argument("--port", type=int, default=8888, help="JupyterLab's port (8888)")
     lab.add_argument("--no-browser", action="store_true", help="print the address only")
 
     test = command(
-        "test", "Install, then run the tests and every lesson.", "lab:test", ""
+        "test", "Install, then run the tests and every lesson.", "lab:test", "", GOES_ON
     )
     test.add_argument("lesson", nargs="?", help="one lesson's number, such as 01")
     cores = min(os.cpu_count() or 1, 4)
@@ -82,7 +87,12 @@ def parser() -> argparse.ArgumentParser:
         "wanted",
     )
     doctor.add_argument("--fetch", action="store_true", help="download what is missing")
-    command("fetch", "Download what lessons need, once.", "doctor:run_fetch")
+    command(
+        "fetch",
+        "Download what lessons need, once.",
+        "doctor:run_fetch",
+        stopped=GOES_ON,
+    )
 
     refresh = command(
         "refresh",
@@ -96,11 +106,15 @@ def parser() -> argparse.ArgumentParser:
             "assignment",
             "Lessons as graded assignments, for teachers.",
             "assignment:run",
+            stopped=GOES_ON,
         )
     )
 
     site = command(
-        "site", "Write all lessons as web pages, for any browser.", "authors:run_site"
+        "site",
+        "Write all lessons as web pages, for any browser.",
+        "authors:run_site",
+        stopped="Stopped. What was there before is as it was.",
     )
     site.add_argument("out", metavar="OUT", help="a new folder, or a site of before")
 

@@ -160,7 +160,8 @@ def test_ctrl_c_before_anything_is_saved_does_not_say_saved(
     assert train(own, tmp_path / "run") == 130
     assert "before anything was saved" in capfd.readouterr().err
     monkeypatch.setattr(commands.data, "text", cut_off)
-    assert train(own, tmp_path / "run") == 130
+    words = ["train", *RUN, "--data", str(own), "--out", str(tmp_path / "run")]
+    assert command_line.run(words) == 130
     assert capfd.readouterr().err == "\nStopped.\n"
 
 
