@@ -41,6 +41,13 @@ def parser() -> argparse.ArgumentParser:
         "test", "Install, then run the tests and every lesson.", "lab:test", "", GOES_ON
     )
     test.add_argument("lesson", nargs="?", help="one lesson's number, such as 01")
+    more = test.add_mutually_exclusive_group()
+    more.add_argument(
+        "--all", action="store_true", help="all of browser, Colab and nbgrader too"
+    )
+    more.add_argument(
+        "--rest", action="store_true", help="only what --all adds to a plain test"
+    )
     cores = min(os.cpu_count() or 1, 4)
     test.add_argument(
         "--processes", type=int, default=cores, help=f"tests at a time ({cores})"

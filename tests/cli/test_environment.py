@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import venv
+from pathlib import Path
 
 import pytest
 
@@ -132,6 +133,37 @@ def test_whole_files_are_run_side_by_side(monkeypatch, words, wanted):
     command_line.main(["test", "--no-install", *words])
     told = [w for w in ran[0] if w.startswith(("-n", "--dist", "--no-")) and w != "-n"]
     assert [w for w in told if "nbval" not in w] == wanted
+
+
+def ran_by(monkeypatch, *words) -> list[str]:
+    """What `test` hands to pytest."""
+    ran = []
+    monkeypatch.setattr(lab, "attended", lambda words, env: ran.append(words))
+    monkeypatch.setattr(lab.subprocess, "run", lambda words, check: None)
+    command_line.main(["test", "--no-install", *words])
+    return ran[0]
+
+
+def test_every_lesson_runs_once_and_the_longest_first(monkeypatch):
+    words = ran_by(monkeypatch)
+    ran = [Path(word) for word in words if word.endswith(".ipynb")]
+    assert sorted(ran) == sorted((ROOT / "notebooks").glob("*.ipynb"))
+    seconds = [lab.seconds_of(path) for path in ran]
+    assert seconds == sorted(seconds, reverse=True) and min(seconds) > 0
+    assert words.index(str(ran[-1])) < words.index("tests")
+
+
+def test_thorough_tests_are_for_all_and_rest(monkeypatch):
+    assert "--thorough=one" in ran_by(monkeypatch)
+    assert "--thorough=all" in ran_by(monkeypatch, "--all")
+    rest = ran_by(monkeypatch, "--rest")
+    assert "--thorough=only" in rest
+    assert not [word for word in rest if word.endswith(".ipynb")]
+
+
+def test_threads_are_shared_out(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    assert [lab.calm(n)["COURSE_THREADS"] for n in (1, 2, 3, 8, 9)] == list("84211")
 
 
 def test_every_requirement_is_pinned_with_a_reason():

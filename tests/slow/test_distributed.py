@@ -17,6 +17,7 @@ from course_lib import checkpoints, distributed, train
 from course_lib.distributed import Team
 from course_lib.files import ROOT
 
+pytestmark = pytest.mark.one  # twenty seconds in all
 COUNT = 2
 
 
