@@ -1,58 +1,60 @@
 """The command line: `python -m course_lib …`. Starts with nothing but Python.
 
-Each command imports what it needs when it runs, so that `--help`, `lab` and `test`
-work before anything has been installed.
+There is one way through: read the words; where the command needs packages that this
+Python lacks, run the same words under .venv's Python; else call the command. What a
+person can mend is a Problem, and is printed here and nowhere else.
 """
 
 from __future__ import annotations
 
-import json
+import importlib
 import os
 import sys
 
-from course_lib.cli.environment import check_python, inside
-from course_lib.cli.lab import lab, lesson_number, test
+from course_lib.cli.environment import attended, check_python, venv_python
 from course_lib.cli.parser import parser
 from course_lib.errors import Problem
-from course_lib.files import colab
+from course_lib.files.colab import missing
+
+PACKAGES = ("torch", "numpy", "gguf", "nbformat")  # of those that commands need
+NESTED = "COURSE_NESTED"  # set where .venv's Python was started by another
 
 
-def with_torch(arguments: list[str]) -> int:
-    """Run a command that needs torch: in this process if torch is here, else in .venv."""
-    if colab.missing(("torch", "numpy", "gguf", "nbformat")):
-        return inside("course_lib.cli.commands", arguments)
-    from course_lib.cli import commands
-
-    return commands.main(arguments)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    args = parser().parse_args(arguments)
+def main(words: list[str] | None = None) -> int:
+    """Do what the words say; the exit status. Raises Problem."""
+    words = sys.argv[1:] if words is None else words
+    args = parser().parse_args(words)
     check_python()
-    if args.command == "lab":
-        return lab(args)
-    if args.command == "test":
-        return test(args)
-    if args.command == "doctor":
-        return inside("course_lib.cli.doctor", ["--fetch"] if args.fetch else [])
-    if args.command in ("train", "sample", "chat"):
-        return with_torch(arguments or sys.argv[1:])
-    if args.command == "refresh":
-        numbers = [lesson_number(n) for n in args.lesson]
-        return inside("course_lib.notebooks.refresh", numbers)
-    if args.command == "assignment":
-        if vars(args).get("lesson"):
-            args.lesson = lesson_number(args.lesson)
-        return inside("course_lib.cli.assignment", [json.dumps(vars(args))])
-    if args.command == "site":
-        return inside("course_lib.notebooks.site", [os.path.abspath(args.out)])
-    return inside("tests.benchmarks", [*args.name, *["--full"] * args.full])
+    if args.packages and missing(PACKAGES):
+        python = None if NESTED in os.environ else venv_python()
+        if python:
+            nested = os.environ | {NESTED: "1"}
+            return attended([python, "-m", "course_lib", *words], env=nested)
+        if args.packages == "needed":
+            raise Problem(
+                "This needs the course's packages. First run: python -m course_lib test "
+                "06 (installs them, and runs one lesson)."
+            )
+    module, _, name = args.run.partition(":")
+    command = vars(importlib.import_module(module))[name]
+    try:
+        return command(args)
+    except KeyboardInterrupt:
+        print(f"\n{args.stopped}", file=sys.stderr)
+        return 130
+
+
+def run(words: list[str] | None = None) -> int:
+    """The same for a person: every Problem is one sentence."""
+    try:
+        return main(words)
+    except Problem as problem:
+        print(f"course_lib: {problem}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # who read our text has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Problem as problem:
-        sys.exit(f"course_lib: {problem}")
-    except KeyboardInterrupt:
-        sys.exit("\nStopped. Nothing is lost: the same command goes on from here.")
+    sys.exit(run())

@@ -4,7 +4,7 @@ A run's folder holds a folder for each checkpoint: step-00000100 and so on. It i
 beside and renamed, so a kill at any moment leaves the one before it. In it are
 
   model.safetensors      the weights, and in its metadata what they are weights of
-  optimizer.safetensors  what the optimisers remember of each weight
+  optimizer.safetensors  the optimisers' state of each weight
   run.json               the configuration, the losses, which text
 
 Built in lesson 08.
@@ -23,15 +23,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-WEIGHTS, MEMORY, RECORD = "model.safetensors", "optimizer.safetensors", "run.json"
+from course_lib.errors import Problem
+
+WEIGHTS, OPTIMIZER, RECORD = "model.safetensors", "optimizer.safetensors", "run.json"
 KEPT = 2  # the last ones; should the newest be damaged by others, one is left
-
-
-class CheckpointError(ValueError):
-    """A checkpoint can't be written or read; the text says why and what to do."""
-
-    def _render_traceback_(self):
-        return [f"CheckpointError: {self}"]
 
 
 @dataclass
@@ -39,7 +34,7 @@ class Checkpoint:
     """All that a run needs to go on."""
 
     weights: dict[str, torch.Tensor]
-    memory: dict[str, torch.Tensor]  # of the optimisers: "name.kind" → values
+    optimizer: dict[str, torch.Tensor]  # state of the optimisers: "name.kind" → values
     record: dict  # configuration, losses and the rest, as JSON has it
     about: dict  # what the weights are weights of
 
@@ -52,18 +47,18 @@ def steps(folder: Path) -> list[Path]:
 def prepare(folder: Path, about: dict) -> None:
     """Make a run's folder, and delete what a kill left half written in it.
 
-    about: what will go with the weights. Raises CheckpointError now, not after an hour,
+    about: what will go with the weights. Raises Problem now, not after an hour,
     if the folder can't be made or `about` is more than JSON can hold.
     """
     try:
         json.dumps(about)
         Path(folder).mkdir(parents=True, exist_ok=True)
     except TypeError as error:
-        raise CheckpointError(
+        raise Problem(
             f"about={about!r} can't be kept ({error}): give numbers, text, lists, dicts."
         ) from error
     except OSError as error:
-        raise CheckpointError(
+        raise Problem(
             f"{folder} can't be made ({error.strerror}): choose another folder."
         ) from error
     for part in Path(folder).glob("step-*.part"):
@@ -73,7 +68,7 @@ def prepare(folder: Path, about: dict) -> None:
 def save(folder: Path, step: int, checkpoint: Checkpoint) -> Path:
     """Write a checkpoint beside, rename it, delete the oldest; its path.
 
-    Raises CheckpointError, with the earlier ones untouched, for a full disk or a folder
+    Raises Problem, with the earlier ones untouched, for a full disk or a folder
     that can't be written.
     """
     path = Path(folder) / f"step-{step:08}"
@@ -83,14 +78,14 @@ def save(folder: Path, step: int, checkpoint: Checkpoint) -> Path:
         part.mkdir(parents=True)
         about = {"about": json.dumps(checkpoint.about)}
         write(checkpoint.weights, part / WEIGHTS, about)
-        write(checkpoint.memory, part / MEMORY)
+        write(checkpoint.optimizer, part / OPTIMIZER)
         (part / RECORD).write_text(json.dumps(checkpoint.record), encoding="utf-8")
         _to_disk(part)
         shutil.rmtree(path, ignore_errors=True)
         part.rename(path)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(part, ignore_errors=True)
-        raise CheckpointError(_unwritten(Path(folder), step, error)) from error
+        raise Problem(_unwritten(Path(folder), step, error)) from error
     for old in steps(folder)[:-KEPT]:
         shutil.rmtree(old, ignore_errors=True)
     return path
@@ -126,15 +121,15 @@ def _unwritten(folder: Path, step: int, error: Exception) -> str:
 def load(folder: Path) -> Checkpoint:
     """The newest checkpoint of a run.
 
-    Raises CheckpointError if there is none, or if it is damaged.
+    Raises Problem if there is none, or if it is damaged.
     """
     with newest(folder) as path:
         weights, about = read(path / WEIGHTS)
-        memory, _ = read(path / MEMORY)
+        optimizer, _ = read(path / OPTIMIZER)
         record = json.loads((path / RECORD).read_text(encoding="utf-8"))
         if not (isinstance(record, dict) and record):
             raise ValueError(f"{RECORD} is no record of a run")
-    return Checkpoint(weights, memory, record, about)
+    return Checkpoint(weights, optimizer, record, about)
 
 
 def known(folder: Path) -> dict:
@@ -148,12 +143,12 @@ def newest(folder: Path) -> Iterator[Path]:
     """The newest checkpoint of a run, to read; what goes wrong meanwhile is damage."""
     found = steps(folder)
     if not found:
-        raise CheckpointError(f"There is no checkpoint in {folder}: train there first.")
+        raise Problem(f"There is no checkpoint in {folder}: train there first.")
     other = f"{found[-2].name} is used then" if len(found) > 1 else "start again then"
     try:
         yield found[-1]
-    except (OSError, ValueError) as error:
-        raise CheckpointError(
+    except (OSError, ValueError, Problem) as error:
+        raise Problem(
             f"{found[-1]} is damaged ({error}): delete it; {other}."
         ) from error
 
@@ -161,7 +156,7 @@ def newest(folder: Path) -> Iterator[Path]:
 def read(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
     """The tensors of a safetensors file, and what its metadata says of them.
 
-    path: the file, a checkpoint's folder or a run's. Raises CheckpointError for a file
+    path: the file, a checkpoint's folder or a run's. Raises Problem for a file
     that is missing, cut short or of another kind, such as a pickle.
     """
     with opened(model_file(Path(path))) as file:
@@ -171,9 +166,9 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
 
 @contextmanager
 def opened(path: Path) -> Iterator[safe_open]:
-    """A safetensors file to read from; raises CheckpointError for any other."""
+    """A safetensors file to read from; raises Problem for any other."""
     if path.suffix in (".pt", ".pth", ".bin", ".ckpt", ".pkl"):
-        raise CheckpointError(
+        raise Problem(
             f"{path.name} is a pickle, which can run any code when it is opened; "
             "only .safetensors files are read."
         )
@@ -181,11 +176,11 @@ def opened(path: Path) -> Iterator[safe_open]:
         with safe_open(path, "pt") as file:
             yield file
     except FileNotFoundError as error:
-        raise CheckpointError(
+        raise Problem(
             f"There is no file {path}: give a run's folder, or a model.safetensors in it."
         ) from error
     except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(
+        raise Problem(
             f"{path} is cut short, or no safetensors file ({error})."
         ) from error
 
@@ -204,23 +199,19 @@ def model_file(path: Path) -> Path:
 
 
 def fit(model: torch.nn.Module, weights: dict[str, torch.Tensor], what: str) -> None:
-    """Put weights into a model; raises CheckpointError if names or shapes differ."""
+    """Put weights into a model; raises Problem if names or shapes differ."""
     wanted = dict(model.named_parameters())
     for name, values in wanted.items():
         if name not in weights:
-            raise CheckpointError(
-                f"{what} has no weight {name!r}: it is another model's."
-            )
+            raise Problem(f"{what} has no weight {name!r}: it is another model's.")
         if weights[name].shape != values.shape:
-            raise CheckpointError(
+            raise Problem(
                 f"{what} has {name} of shape {tuple(weights[name].shape)}; this model "
                 f"wants {tuple(values.shape)}: make it with the checkpoint's own numbers."
             )
     for name in weights:
         if name not in wanted:
-            raise CheckpointError(
-                f"{what} has a weight {name!r} that this model lacks."
-            )
+            raise Problem(f"{what} has a weight {name!r} that this model lacks.")
     with torch.no_grad():
         for name, values in wanted.items():
             values.copy_(weights[name])

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import torch
 
 from course_lib import tiny_world
+from course_lib.errors import Problem
 from course_lib.files import cache
 
 SHAKESPEARE = "tinyshakespeare.txt"  # its name in the cache, and in COURSE_DATA
@@ -148,7 +149,7 @@ def text(source: str | Path) -> Text:
     """A text by name, and where it came from.
 
     source: "tinyworld", "shakespeare", "documentation", or the path of a file of yours.
-    Raises cache.CacheError if it can't be had, ValueError if a file is no use as text.
+    Raises Problem if it can't be had, ValueError if a file is no use as text.
     """
     if source == "tinyworld":
         return tinyworld()
@@ -169,7 +170,7 @@ def tinyworld() -> Text:
 def shakespeare() -> Text:
     """TinyShakespeare (Karpathy 2015), from COURSE_DATA, the cache, or the web.
 
-    Wherever it comes from, its SHA-256 is checked. Raises cache.CacheError.
+    Wherever it comes from, its SHA-256 is checked. Raises Problem.
     """
     folder = os.environ.get("COURSE_DATA")
     path = Path(folder).expanduser() / SHAKESPEARE if folder else None
@@ -187,7 +188,7 @@ def verified(path: Path) -> str:
     """TinyShakespeare's text, if the file is byte for byte the one that we know."""
     raw = path.read_bytes()
     if hashlib.sha256(raw).hexdigest() != SHAKESPEARE_SHA256:
-        raise cache.CacheError(
+        raise Problem(
             f"{path} is not TinyShakespeare as it was published: its SHA-256 is another. "
             "Delete it and run this again."
         )
@@ -195,7 +196,7 @@ def verified(path: Path) -> str:
 
 
 def fetch_shakespeare(path: Path) -> None:
-    """Download TinyShakespeare to `path`; raises CacheError with what to do instead."""
+    """Download TinyShakespeare to `path`; raises Problem with what to do instead."""
     reason = "COURSE_OFFLINE is set"
     if not os.environ.get("COURSE_OFFLINE"):
         try:
@@ -203,7 +204,7 @@ def fetch_shakespeare(path: Path) -> None:
             return
         except cache.TROUBLE as error:
             reason = str(error)
-    raise cache.CacheError(
+    raise Problem(
         f"TinyShakespeare is not here and could not be fetched ({reason}). Download "
         f"{SHAKESPEARE_URL} on a computer with a network, save it as {path} and run this "
         "again; or use the text 'tinyworld', which needs no network."

@@ -44,10 +44,10 @@ def stoppable() -> Iterator[threading.Event]:
 
 @dataclass(frozen=True)
 class Team:
-    """Which of how many processes this is."""
+    """This process among those that train one model: its rank, and the world size."""
 
     rank: int = 0
-    count: int = 1
+    world_size: int = 1
 
     @property
     def first(self) -> bool:
@@ -55,27 +55,27 @@ class Team:
         return self.rank == 0
 
     def rows(self, batch: torch.Tensor) -> torch.Tensor:
-        """This process's share of a batch (B, T) → (B / count, T)."""
-        return batch[self.rank :: self.count]
+        """This process's share of a batch (B, T) → (B / world size, T)."""
+        return batch[self.rank :: self.world_size]
 
     def mean(self, values: torch.Tensor) -> torch.Tensor:
         """The mean over all processes of each number; the same in all of them."""
-        if self.count > 1:
+        if self.world_size > 1:
             distributed.all_reduce(values)
-            values = values / self.count
+            values = values / self.world_size
         return values
 
     def any(self, flag: bool, at: torch.device) -> bool:
         """Whether it is so in any process: a Ctrl-C must stop all at the same step."""
-        if self.count == 1:
+        if self.world_size == 1:
             return flag
         told = torch.tensor([float(flag)], device=at)
         distributed.all_reduce(told)
         return bool(told.item())
 
 
-def join(at: torch.device) -> tuple[Team, torch.device]:
-    """Join the others that torchrun started; the team, and this process's own device.
+def init(at: torch.device) -> tuple[Team, torch.device]:
+    """Join the processes that torchrun started; the team, and this process's own device.
 
     Raises ValueError for a kind of device on which processes can't talk to each other.
     """
@@ -93,8 +93,8 @@ def join(at: torch.device) -> tuple[Team, torch.device]:
     return Team(distributed.get_rank(), count), at
 
 
-def leave() -> None:
-    """Say good-bye to the others, if there are any."""
+def destroy() -> None:
+    """Leave the other processes, if there are any."""
     if distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()
 
@@ -108,18 +108,18 @@ def shard(model: nn.Module) -> None:
     fully_shard(model)
 
 
-def averaging(model: nn.Module, team: Team) -> nn.Module:
+def data_parallel(model: nn.Module, team: Team) -> nn.Module:
     """The model, with gradients averaged over the team as backward goes (DDP)."""
-    return nn.parallel.DistributedDataParallel(model) if team.count > 1 else model
+    return nn.parallel.DistributedDataParallel(model) if team.world_size > 1 else model
 
 
-def apart(model: nn.Module, really: bool):
+def no_sync(model: nn.Module, really: bool):
     """While this lasts gradients are not averaged: for all but a batch's last part."""
     is_ddp = isinstance(model, nn.parallel.DistributedDataParallel)
     return model.no_sync() if really and is_ddp else nullcontext()
 
 
-def is_spread(values: torch.Tensor) -> bool:
+def is_sharded(values: torch.Tensor) -> bool:
     """Whether a tensor lies in pieces on several processes."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return False
@@ -128,15 +128,15 @@ def is_spread(values: torch.Tensor) -> bool:
     return isinstance(values, DTensor)
 
 
-def whole(values: torch.Tensor) -> torch.Tensor:
+def full_tensor(values: torch.Tensor) -> torch.Tensor:
     """A tensor that was spread over the processes, in one piece; all must ask for it."""
-    return values.full_tensor() if is_spread(values) else values
+    return values.full_tensor() if is_sharded(values) else values
 
 
-def spread_like(values: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """`whole` backwards: a copy on `other`'s device, spread as `other` is."""
+def shard_like(values: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """`full_tensor` backwards: a copy on `other`'s device, spread as `other` is."""
     values = values.to(other.device, copy=True)
-    if not is_spread(other):
+    if not is_sharded(other):
         return values
     from torch.distributed.tensor import distribute_tensor
 

@@ -33,7 +33,7 @@ def inputs_of(modules: list[nn.Module]) -> Iterator[list[tuple]]:
             hook.remove()
 
 
-def read(model: nn.Module, ids: list[int]) -> torch.Tensor:
+def logits(model: nn.Module, ids: list[int]) -> torch.Tensor:
     """Let a model read: ids (T) → logits (T, V), without gradients."""
     with torch.no_grad():
         return model(torch.tensor([ids], device=devices.where(model)))[0]
@@ -46,7 +46,7 @@ def residual_stream(model: nn.Module, ids: list[int]) -> torch.Tensor:
     2021, "A Mathematical Framework for Transformer Circuits").
     """
     with inputs_of([*model.blocks, model.norm]) as heard:
-        read(model, ids)
+        logits(model, ids)
     return torch.stack([given[0][0] for given in heard]).cpu()
 
 
@@ -54,7 +54,7 @@ def attention_patterns(model: nn.Module, ids: list[int]) -> torch.Tensor:
     """The weights of every head: (L, H, T, T); row i is what position i looks at."""
     attentions = [block.attention for block in model.blocks]
     with inputs_of(attentions) as heard:
-        read(model, ids)
+        logits(model, ids)
     with torch.no_grad():
         patterns = [a.pattern(*given)[0] for a, given in zip(attentions, heard)]
     return torch.stack(patterns).cpu()
@@ -66,7 +66,7 @@ def neurons(model: nn.Module, ids: list[int]) -> torch.Tensor:
     A neuron is one of the M numbers between a layer's up and down.
     """
     with inputs_of([block.mlp.down for block in model.blocks]) as heard:
-        read(model, ids)
+        logits(model, ids)
     return torch.stack([given[0][0] for given in heard]).cpu()
 
 

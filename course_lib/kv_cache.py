@@ -84,7 +84,9 @@ def attend_from(
     return F.scaled_dot_product_attention(query, key, value, seen, enable_gqa=True)
 
 
-def remember(attention: nn.Module, x: torch.Tensor, layer: int, cache) -> torch.Tensor:
+def cached_attention(
+    attention: nn.Module, x: torch.Tensor, layer: int, cache
+) -> torch.Tensor:
     """What Attention's forward gives for new positions: (B, T, C) → (B, T, C).
 
     Their keys and values join those that the cache has of the positions before.
@@ -120,7 +122,7 @@ def places(model: nn.Module, ids: torch.Tensor, cache) -> slice:
 
 
 @torch.inference_mode()
-def step(model: nn.Module, ids: torch.Tensor, cache) -> torch.Tensor:
+def decode_step(model: nn.Module, ids: torch.Tensor, cache) -> torch.Tensor:
     """Read ids (B, T) that follow what the cache knows → logits (B, V) of the next.
 
     The same as model(all ids so far)[:, -1], without reading the old ones again: their
@@ -132,6 +134,6 @@ def step(model: nn.Module, ids: torch.Tensor, cache) -> torch.Tensor:
     here = places(model, ids, cache)
     x = model.embedding(ids) + model.position.weight[here]  # (B, T, C)
     for layer, block in enumerate(model.blocks):
-        x = x + remember(block.attention, block.attention_norm(x), layer, cache)
+        x = x + cached_attention(block.attention, block.attention_norm(x), layer, cache)
         x = x + block.mlp(block.mlp_norm(x))
     return model.unembed(x[:, -1])  # (B, V)

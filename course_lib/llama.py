@@ -179,7 +179,7 @@ class Llama(nn.Module):
 # Writing with a memory: lesson 09 -----------------------------------------------------
 
 
-def remember(
+def cached_attention(
     attention: nn.Module, x: torch.Tensor, turn: torch.Tensor, layer: int, cache
 ) -> torch.Tensor:
     """What Attention's forward gives for new positions: (B, T, C) → (B, T, C).
@@ -196,10 +196,10 @@ def remember(
 
 
 @torch.inference_mode()
-def step(model: nn.Module, ids: torch.Tensor, cache) -> torch.Tensor:
+def decode_step(model: nn.Module, ids: torch.Tensor, cache) -> torch.Tensor:
     """Read ids (B, T) that follow what the cache knows → logits (B, V) of the next.
 
-    The same as model(all ids so far)[:, -1], as kv_cache.step is for a GPT; cache is a
+    The same as model(all ids so far)[:, -1], as kv_cache.decode_step is for a GPT; cache is a
     kv_cache.KVCache. Raises ValueError for ids that no model could read, or a full cache.
     """
     here = places(model, ids, cache)
@@ -208,6 +208,8 @@ def step(model: nn.Module, ids: torch.Tensor, cache) -> torch.Tensor:
     turn = rotation(here.stop, size, base, ids.device)  # (2, N, D)
     turn = turn[:, here].to(x.dtype)  # (2, T, D)
     for layer, block in enumerate(model.blocks):
-        x = x + remember(block.attention, block.attention_norm(x), turn, layer, cache)
+        x = x + cached_attention(
+            block.attention, block.attention_norm(x), turn, layer, cache
+        )
         x = x + block.mlp(block.mlp_norm(x))
     return model.unembed(x[:, -1])  # (B, V)

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
 from course_lib import checkpoints, tokenizer
+from course_lib.errors import Problem
 from course_lib.fast_gpt import FastGPT
 from course_lib.files import cache, sources
 from course_lib.gpt import GPT, GPTConfig
@@ -46,7 +47,7 @@ def smollm2(device: torch.device | str = "cpu") -> tuple[Llama, tokenizer.Encodi
     """The real LLM, in float32, and its tokenizer.
 
     The first call fetches 93 MB and converts them (about 10 s); later ones take under
-    two seconds. Raises cache.CacheError if there is neither a cache nor a network.
+    two seconds. Raises Problem if there is neither a cache nor a network.
     """
     read = functools.partial(load_file, device=str(device))
     tensors = cache.opened(CONVERTED, convert, read, SafetensorError)
@@ -116,7 +117,7 @@ def gpt2(
 
     Any model class that is built as ours is will do: a learner's own, for instance. heads
     is needed for shapes that are not GPT-2's, whose heads have 64 channels. Raises
-    ValueError if the file holds something else, cache.CacheError if the hub can't be
+    ValueError if the file holds something else, Problem if the hub can't be
     reached.
     """
     path = Path(source)
@@ -200,14 +201,14 @@ def trained(path: Path | str, at: torch.device | str = "cpu") -> tuple:
     """A model that train.py saved: (model, tokenizer, what is known of it), ready to write.
 
     path: a run's folder (its newest checkpoint), a checkpoint's, or a .safetensors file.
-    Raises checkpoints.CheckpointError for a file that is missing, damaged, or no such model.
+    Raises Problem for a file that is missing, damaged, or no such model.
     """
     weights, known = checkpoints.read(Path(path))
     try:
         model = MODELS[known["kind"]](GPTConfig(**known["shape"]))
         encoding = encoding_of(known)
     except (KeyError, TypeError, AttributeError) as error:
-        raise checkpoints.CheckpointError(
+        raise Problem(
             f"{path} does not say what it is a model of: was it saved by this course?"
         ) from error
     checkpoints.fit(model, weights, str(path))
@@ -241,7 +242,7 @@ def encoding_of(
 ) -> tokenizer.Characters | tokenizer.Tokenizer | tokenizer.Encoding:
     """The tokenizer that `about` wrote down.
 
-    Raises checkpoints.CheckpointError if it wrote none, cache.CacheError.
+    Raises Problem if it wrote none, Problem.
     """
     if "characters" in known:
         return tokenizer.Characters(known["characters"])
@@ -251,7 +252,7 @@ def encoding_of(
         pattern = known.get("split", tokenizer.GPT2_SPLIT)
         return tokenizer.Tokenizer(ranks, pattern, known.get("special"))
     if known.get("encoding") not in ENCODINGS:
-        raise checkpoints.CheckpointError(
+        raise Problem(
             "The checkpoint does not say which tokenizer its ids are from: was it saved "
             "by this course?"
         )

@@ -278,11 +278,11 @@ def write(
     sampler: Sampler,
     limit: int,
     generator: torch.Generator | None = None,
-    step: Callable | None = None,
+    decode_step: Callable | None = None,
 ) -> Iterator[int]:
     """Yield up to `limit` new ids that go on from ids, one by one.
 
-    step(model, new ids (1, T), KVCache) → logits (1, V), such as kv_cache.step: with it the
+    decode_step(model, new ids (1, T), KVCache) → logits (1, V), such as kv_cache's: with it the
     prompt is read once, then one id at a time; without it everything is read again for
     every id, by any model. The ids are the same. Writing ends early when the context is
     full: the last id comes after as many as the model can read. Raises ValueError, when
@@ -291,16 +291,24 @@ def write(
     if not ids:
         raise ValueError("There is no token to go on from: give at least one.")
     ids, context, where = list(ids), context_length(model), devices.where(model)
-    cache = KVCache(len(model.blocks), min(context, len(ids) + limit)) if step else None
+    cache = (
+        KVCache(len(model.blocks), min(context, len(ids) + limit))
+        if decode_step
+        else None
+    )
     unread = ids
     for _ in range(limit):
         new = torch.tensor([unread], device=where)
-        logits = step(model, new, cache)[0] if step else _last_logits(model, new)
+        logits = (
+            decode_step(model, new, cache)[0]
+            if decode_step
+            else _last_logits(model, new)
+        )
         ids.append(sampler.choose(logits, ids, generator))
         yield ids[-1]
         if len(ids) > context:
             return
-        unread = ids[-1:] if step else ids
+        unread = ids[-1:] if decode_step else ids
 
 
 def _last_logits(model: Callable, ids: torch.Tensor) -> torch.Tensor:

@@ -29,7 +29,7 @@ SMOLLM2_SPLIT = (
 )
 SMOLLM2_VOCABULARY = "smollm2.vocabulary"  # its name in the cache
 LONG = 400  # bytes; a chunk beyond this goes the heap's way
-REMEMBERED = 50_000  # different chunks whose ids encode() keeps
+CACHED = 50_000  # different chunks whose ids encode() keeps
 
 
 def to_bytes(text: str) -> bytes:
@@ -224,7 +224,7 @@ class Tokenizer:
         self.tokens = {id: token for token, id in ranks.items()}
         for token, id in self.special_tokens.items():
             self.tokens[id] = token.encode()
-        self.remembered = {}  # chunk → ids, for the chunks seen so far
+        self.cache = {}  # chunk → ids, for the chunks seen so far
 
     def encode(self, text: str, allowed_special: Iterable[str] = ()) -> list[int]:
         """Text → ids. Special tokens are plain text unless named in allowed_special."""
@@ -245,19 +245,19 @@ class Tokenizer:
         """Text → ids, with no special tokens."""
         ids = []
         for chunk in split(text, self.pattern):
-            known = self.remembered.get(chunk)
+            known = self.cache.get(chunk)
             ids += self.encode_new(chunk) if known is None else known
         return ids
 
     def encode_new(self, chunk: str) -> list[int]:
-        """Encode a chunk not met before, and remember it."""
+        """Encode a chunk not met before, and keep its ids."""
         raw = to_bytes(chunk)
         if len(raw) > LONG:
             return encode_long_chunk(raw, self.ranks)
-        if len(self.remembered) >= REMEMBERED:
-            self.remembered.clear()
-        self.remembered[chunk] = encode_chunk(raw, self.ranks)
-        return self.remembered[chunk]
+        if len(self.cache) >= CACHED:
+            self.cache.clear()
+        self.cache[chunk] = encode_chunk(raw, self.ranks)
+        return self.cache[chunk]
 
     def decode(self, ids: list[int]) -> str:
         """Ids → text, with "�" where the bytes of a cut-off character remain."""
@@ -291,7 +291,7 @@ class Encoding(tiktoken.Encoding):
 def gpt2_ranks() -> dict[bytes, int]:
     """The 50,256 ranks of GPT-2, from the two files that OpenAI published.
 
-    tiktoken reads them too, but only after a download. Raises cache.CacheError.
+    tiktoken reads them too, but only after a download. Raises Problem.
     """
     return data_gym_to_mergeable_bpe_ranks(
         vocab_bpe_file=str(cache.checked(sources.GPT2_MERGES)),
@@ -304,7 +304,7 @@ def gpt2_ranks() -> dict[bytes, int]:
 def gpt2() -> Encoding:
     """GPT-2's and GPT-3's tokenizer: 256 bytes + 50,000 merges + 1 special = 50,257.
 
-    Raises cache.CacheError.
+    Raises Problem.
     """
     return Encoding(
         "gpt2",
@@ -319,7 +319,7 @@ def smollm2() -> Encoding:
     """The real LLM's tokenizer: 17 special tokens, then 49,135 that merges made.
 
     Its vocabulary lacks 21 bytes: 13 that UTF-8 never uses, six control characters and
-    the first bytes of planes 4 to 11, where no characters are. Raises cache.CacheError.
+    the first bytes of planes 4 to 11, where no characters are. Raises Problem.
     """
     lines = smollm2_vocabulary().read_text().splitlines()
     names = {base64.b64decode(line): id for id, line in enumerate(lines)}

@@ -23,18 +23,12 @@ from tqdm import tqdm
 
 from course_lib import checkpoints, data, devices, distributed
 from course_lib.checkpoints import Checkpoint
-from course_lib.optimizers import memory, optimizers, remember, singles, stacks
+from course_lib.errors import Problem
+from course_lib.optimizers import learned, load_state_dict, optimizers, state_dict
 
 FLOOR = 0.1  # the rate's end, as a share of its height
 LOOK = 64  # windows of the validation text that a look on the way reads, at most
 AT_ONCE = 4_096  # tokens that an evaluation reads at once: their logits need memory
-
-
-class Stopped(RuntimeError):
-    """Training can't go on; the text says why and what to do."""
-
-    def _render_traceback_(self):
-        return [f"Stopped: {self}"]
 
 
 @dataclass(frozen=True)
@@ -203,9 +197,9 @@ class Run:
         if shard:
             distributed.shard(model)
         self.model, self.config, self.at = model, config, at
-        self.stacks = singles(model) if shard else stacks(model)
+        self.weights = learned(model)
         self.optimizers = optimizers(
-            self.stacks, config.rate, config.decay, config.muon
+            self.weights, config.rate, config.decay, config.muon
         )
         self.scaler = devices.scaler(at)
         self.history = History()
@@ -218,23 +212,22 @@ class Run:
 
     def update(self) -> None:
         """One step along the gradients, which are clipped first and zeroed after."""
-        weights = [stack.weights for stack in self.stacks]
         for optimizer in self.optimizers:
             self.scaler.unscale_(optimizer)
         if self.config.clip:
-            nn.utils.clip_grad_norm_(weights, self.config.clip)
+            nn.utils.clip_grad_norm_(self.weights.values(), self.config.clip)
         for optimizer in self.optimizers:
             self.scaler.step(optimizer)
         self.scaler.update()
-        for one in weights:
-            one.grad.zero_()
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
 
     def note(self, losses: list[torch.Tensor], team: distributed.Team) -> None:
-        """Read some steps' losses from the device; raises Stopped if one is no number."""
+        """Read some steps' losses from the device; raises Problem if one is no number."""
         values = team.mean(torch.stack(losses)).tolist()
         for step, value in enumerate(values, self.history.step + 1):
             if not math.isfinite(value):
-                raise Stopped(self.lost(f"The loss of step {step} is {value}"))
+                raise Problem(self.lost(f"The loss of step {step} is {value}"))
         self.history.losses += values
 
     def lost(self, what: str) -> str:
@@ -254,23 +247,26 @@ class Run:
         loss = evaluate(forward, ids, self.config.context, most, starts)
         if not math.isfinite(loss):
             what = f"After step {self.history.step} the validation loss is {loss}"
-            raise Stopped(self.lost(what))
+            raise Problem(self.lost(what))
         self.history.validation.append((self.history.step, loss))
 
     def checkpoint(self, text: str, about: dict) -> Checkpoint:
         """All that a later process needs to go on; asked in every process.
 
-        Raises Stopped if a weight is no number, so that none is ever saved.
+        Raises Problem if a weight is no number, so that none is ever saved.
         """
         named = dict(self.model.named_parameters())
-        weights = {name: distributed.whole(values) for name, values in named.items()}
+        weights = {
+            name: distributed.full_tensor(values) for name, values in named.items()
+        }
         for name, values in weights.items():
             if not values.isfinite().all():
                 what = f"After step {self.history.step} {name} is no longer finite"
-                raise Stopped(self.lost(what))
+                raise Problem(self.lost(what))
         record = {"config": asdict(self.config), "history": asdict(self.history)}
         record |= {"text": text, "scaler": self.scaler.state_dict()}
-        return Checkpoint(weights, memory(self.stacks, self.optimizers), record, about)
+        state = state_dict(self.weights, self.optimizers)
+        return Checkpoint(weights, state, record, about)
 
 
 def begin(
@@ -283,7 +279,7 @@ def begin(
 ) -> Run:
     """A new run, or the one whose last checkpoint this is.
 
-    text: the fingerprint of what is read. Raises Stopped if the checkpoint is of a run
+    text: the fingerprint of what is read. Raises Problem if the checkpoint is of a run
     with other numbers or another text: its losses would not go on.
     """
     if last:
@@ -291,20 +287,20 @@ def begin(
         checkpoints.fit(model, last.weights, "The checkpoint")
     run = Run(model, config, at, shard)
     if last:
-        remember(last.memory, run.stacks, run.optimizers)
+        load_state_dict(last.optimizer, run.weights, run.optimizers)
         run.scaler.load_state_dict(last.record["scaler"])
         run.history = History.of(last.record["history"])
     return run
 
 
 def check_same(record: dict, config: TrainConfig, text: str) -> None:
-    """Raise Stopped if a checkpoint's run isn't the one that is asked for."""
+    """Raise Problem if a checkpoint's run isn't the one that is asked for."""
     ours = asdict(config)
     theirs = {k: v for k, v in record["config"].items() if ours.get(k) != v}
     if theirs:
-        raise Stopped(f"The checkpoint's run has other numbers: use its own, {theirs}.")
+        raise Problem(f"The checkpoint's run has other numbers: use its own, {theirs}.")
     if record["text"] != text:
-        raise Stopped("The checkpoint's run reads another text: give the same one.")
+        raise Problem("The checkpoint's run reads another text: give the same one.")
 
 
 def fingerprint(*texts: torch.Tensor) -> str:
@@ -314,11 +310,11 @@ def fingerprint(*texts: torch.Tensor) -> str:
 
 
 def check_folder(folder: Path | None, resume: bool) -> None:
-    """Raise Stopped for a run there that nobody asked to resume, or for no folder."""
+    """Raise Problem for a run there that nobody asked to resume, or for no folder."""
     if resume and folder is None:
-        raise Stopped("There is nothing to resume without a folder: name the run's.")
+        raise Problem("There is nothing to resume without a folder: name the run's.")
     if folder and not resume and checkpoints.steps(folder):
-        raise Stopped(
+        raise Problem(
             f"{folder} holds a run ({checkpoints.steps(folder)[-1].name}): resume it, or "
             "choose another folder."
         )
@@ -354,15 +350,15 @@ def train(
     so that what is said at the end can be learnt from what was said at the start; None:
     anywhere. (With starts alone the validation loss is too high: such a model never
     learns to begin in the middle.) shard spreads the weights over torchrun's processes;
-    compiled lets torch.compile work for a minute first. Raises Stopped for a loss that is
+    compiled lets torch.compile work for a minute first. Raises Problem for a loss that is
     no number or a folder with another run in it, ValueError for texts or numbers that
-    don't fit, checkpoints.CheckpointError for a disk that is full. Ctrl-C saves, then
+    don't fit, Problem for a disk that is full. Ctrl-C saves, then
     stops.
     """
     folder = Path(folder) if folder else None
-    team, at = distributed.join(torch.device(at) if at else devices.best())
-    config.share_out(team.count)
-    shard = shard and team.count > 1
+    team, at = distributed.init(torch.device(at) if at else devices.best())
+    config.share_out(team.world_size)
+    shard = shard and team.world_size > 1
     read = [train_ids, val_ids]
     for ids, places in ((train_ids, starts), (val_ids, val_starts)):
         data.check(ids, config.batch, config.context)
@@ -374,7 +370,7 @@ def train(
         checkpoints.prepare(folder, about or {})
     run = begin(model.to(at).train(), config, at, text, last, shard)
     del last  # as large as the model and its optimiser
-    forward = model if shard else distributed.averaging(model, team)
+    forward = model if shard else distributed.data_parallel(model, team)
     forward = torch.compile(forward) if compiled else forward
     losses, clock = [], time.perf_counter()
     with distributed.stoppable() as asked, progress(run, bar and team.first) as ticks:
@@ -387,7 +383,7 @@ def train(
             ticks.update(config.batch * config.context)
             looks = (step + 1) % config.every == 0 or step + 1 == config.steps
             # Between two looks nothing waits for the device: that is what keeps it busy.
-            if not looks and not (asked.is_set() and team.count == 1):
+            if not looks and not (asked.is_set() and team.world_size == 1):
                 continue
             run.note(losses, team)
             run.history.seconds += time.perf_counter() - clock
@@ -416,7 +412,7 @@ def backward(
     total = 0.0
     for part in range(parts):
         here, right = (devices.send(one[part], run.at) for one in (inputs, targets))
-        with distributed.apart(forward, part + 1 < parts):
+        with distributed.no_sync(forward, part + 1 < parts):
             with devices.autocast(run.at):
                 loss = next_token_loss(forward, here, right) / parts
             run.scaler.scale(loss).backward()

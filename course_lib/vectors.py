@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 from tqdm import trange
 
-from course_lib.files import cache, sources
+from course_lib.files import cache, snappy, sources
 
 GLOVE_WORDS = 50_000  # the most frequent of 400,000
 
@@ -119,7 +119,7 @@ class WordVectors:
 def glove() -> WordVectors:
     """GloVe's 50,000 most frequent words, as vectors (50000, 50), float32.
 
-    The first call fetches 76 MB and keeps 10 MB. Raises cache.CacheError if there is
+    The first call fetches 76 MB and keeps 10 MB. Raises Problem if there is
     neither a cache nor a network.
     """
     words = cache.opened(sources.GLOVE, _keep_glove, _read, SafetensorError)
@@ -137,17 +137,13 @@ def _read(path: Path) -> WordVectors:
 
 def _keep_glove(path: Path) -> None:
     """Write the most frequent words of GloVe to `path`, words among the metadata."""
-    import duckdb  # reads the list of words; needed once
-
-    listed = str(cache.checked(sources.GLOVE_WORDS))
-    with duckdb.connect() as database:
-        rows = database.read_parquet(listed).limit(GLOVE_WORDS).fetchall()
+    listed = cache.checked(sources.GLOVE_WORDS).read_bytes()
+    words = snappy.words(listed, GLOVE_WORDS)
     every = cache.checked(sources.GLOVE_VECTORS)
     # No name may keep the file open: Windows would not let it be deleted.
     numbers = np.array(np.load(every, mmap_mode="r")[:GLOVE_WORDS], order="C")
     vectors = torch.from_numpy(numbers)  # (50000, 50); the file goes by columns
-    words = "\n".join(row[0] for row in rows)
-    save_file({"vectors": vectors}, path, metadata={"words": words})
+    save_file({"vectors": vectors}, path, metadata={"words": "\n".join(words)})
 
 
 # Training: skip-gram with negative sampling -------------------------------------------

@@ -11,6 +11,30 @@ from course_lib.files import cache
 torch.set_num_threads(int(os.environ.get("COURSE_THREADS", "2")))
 
 
+def pytest_addoption(parser):
+    """Tests in tests/slow are thorough: those marked `one` stand for them by default."""
+    parser.addoption(
+        "--thorough",
+        choices=("one", "all", "only"),
+        default="one",
+        help="of tests/slow: what is marked `one`, all, or only what is not marked",
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out what `--thorough` leaves to another run."""
+    asked = config.getoption("--thorough")
+
+    def wanted(item):
+        is_rest = "slow" in item.path.parts and not item.get_closest_marker("one")
+        return {"one": not is_rest, "all": True, "only": is_rest}[asked]
+
+    left_out = [item for item in items if not wanted(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if wanted(item)]
+
+
 def pytest_runtest_setup(item):
     """Skip what is marked `gpu`, and say why, where the lessons would run on the CPU."""
     if item.get_closest_marker("gpu") and devices.best().type == "cpu":

@@ -132,9 +132,9 @@ def uneven() -> str:
 
 def gradients(folder: Path) -> None:
     """Each process's gradients of one batch, averaged by DDP."""
-    team, _ = distributed.join(torch.device("cpu"))
+    team, _ = distributed.init(torch.device("cpu"))
     model = new()
-    forward = distributed.averaging(model, team)
+    forward = distributed.data_parallel(model, team)
     rows = team.rows(TRAIN_IDS[: 8 * 17].view(8, 17))  # (B / count, T + 1)
     logits = forward(rows[:, :-1])
     nn.functional.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten()).backward()
@@ -149,7 +149,7 @@ def all_of_a_team(folder: Path) -> None:
     for name in TEAM:
         team_run(name, folder, shard=name == "shard")
     (folder / f"uneven-{os.environ['RANK']}.txt").write_text(uneven())
-    distributed.leave()
+    distributed.destroy()
 
 
 if __name__ == "__main__":

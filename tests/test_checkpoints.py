@@ -13,9 +13,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from course_lib import checkpoints
-from course_lib.checkpoints import Checkpoint, CheckpointError
+from course_lib.checkpoints import Checkpoint
+from course_lib.errors import Problem
 
-MODEL, OTHER, RUN = checkpoints.WEIGHTS, checkpoints.MEMORY, checkpoints.RECORD
+MODEL, OTHER, RUN = checkpoints.WEIGHTS, checkpoints.OPTIMIZER, checkpoints.RECORD
 
 
 def checkpoint(number: float = 1.0, size: int = 4) -> Checkpoint:
@@ -43,12 +44,12 @@ def folder(tmp_path):
 
 
 def refused(call, *args) -> str:
-    """The one sentence of the CheckpointError that this call must raise."""
-    with pytest.raises(CheckpointError) as caught:
+    """The one sentence of the Problem that this call must raise."""
+    with pytest.raises(Problem) as caught:
         call(*args)
     words = str(caught.value)
     assert words.endswith(".") and "\n" not in words
-    assert caught.value._render_traceback_() == [f"CheckpointError: {words}"]
+    assert caught.value._render_traceback_() == [f"Problem: {words}"]
     return words
 
 
@@ -57,7 +58,7 @@ def refused(call, *args) -> str:
 
 def test_all_of_a_checkpoint_comes_back(folder):
     back, put = checkpoints.load(folder), checkpoint()
-    assert same(back.weights, put.weights) and same(back.memory, put.memory)
+    assert same(back.weights, put.weights) and same(back.optimizer, put.optimizer)
     assert back.record == put.record and back.about == put.about
 
 
@@ -409,6 +410,6 @@ def test_weights_of_another_model_change_nothing(change, words):
     before = {name: weight.clone() for name, weight in ours.named_parameters()}
     weights = {"weight": torch.zeros(2, 3), "bias": torch.zeros(2)} | change
     weights = {name: values for name, values in weights.items() if values is not None}
-    with pytest.raises(CheckpointError, match=words):
+    with pytest.raises(Problem, match=words):
         checkpoints.fit(ours, weights, "The file")
     assert same(dict(ours.named_parameters()), before)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from course_lib import data, tiny_world
 from course_lib.devices import generator
+from course_lib.errors import Problem
 from course_lib.files import cache
-from course_lib.files.cache import CacheError
 
 IDS = torch.arange(100)
 PLAY = b"First Citizen:\nBefore we proceed any further, hear me speak.\n" * 40
@@ -81,7 +81,7 @@ def test_another_text_under_its_name_is_refused(play, monkeypatch, tmp_path, pla
         play = tmp_path / data.SHAKESPEARE
         monkeypatch.setenv("COURSE_DATA", str(tmp_path))
     play.write_bytes(PLAY[:-1] + b"?")
-    with pytest.raises(CacheError, match="SHA-256 is another") as caught:
+    with pytest.raises(Problem, match="SHA-256 is another") as caught:
         data.text("shakespeare")
     assert str(play) in str(caught.value)
 
@@ -110,7 +110,7 @@ def test_no_shakespeare_and_no_network_says_what_to_do(play, monkeypatch, offlin
     if not offline:
         monkeypatch.delenv("COURSE_OFFLINE")
     monkeypatch.setattr(cache, "download", no_network)
-    with pytest.raises(CacheError) as caught:
+    with pytest.raises(Problem) as caught:
         data.text("shakespeare")
     said = str(caught.value)
     assert ("COURSE_OFFLINE is set" if offline else "no route") in said

@@ -1,9 +1,11 @@
 """Who may import whom: a rule of a few rows, no circles, and a light front door."""
 
 import ast
+import itertools
 import re
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
@@ -153,3 +155,31 @@ def test_ruff_is_content():
             [sys.executable, "-m", "ruff", *words, "."], cwd=ROOT, capture_output=True
         )
         assert done.returncode == 0, done.stdout.decode()
+
+
+# What a package is called where it is imported, if not what its registry calls it.
+OTHER_NAMES = {"ipython": "IPython", "beautifulsoup4": "bs4"}
+
+
+def test_every_package_that_is_imported_is_declared():
+    pinned = re.findall(r"(?m)^([\w.-]+)==", (ROOT / "requirements.txt").read_text())
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        project = tomllib.load(file)["project"]
+    extra = project["optional-dependencies"].values()
+    ranges = [*project["dependencies"], *itertools.chain(*extra)]
+    declared = {OTHER_NAMES.get(name, name) for name in pinned}
+    in_range = {re.match(r"[\w.-]+", one)[0] for one in ranges}
+    in_range = {OTHER_NAMES.get(name, name) for name in in_range}
+    used = set()
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = (
+                [alias.name for alias in node.names]
+                if isinstance(node, ast.Import)
+                else []
+            )
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module]
+            used |= {name.partition(".")[0] for name in names}
+    used -= {"course_lib", "tests", *sys.stdlib_module_names}
+    assert used <= declared and used <= in_range, (used - declared, used - in_range)

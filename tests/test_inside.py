@@ -71,7 +71,7 @@ def has_hooks(model) -> bool:
 
 @every_model
 def test_read_gives_the_models_logits_without_gradients(model):
-    read = inside.read(model, IDS)
+    read = inside.logits(model, IDS)
     assert torch.equal(read, logits(model)) and not read.requires_grad
 
 

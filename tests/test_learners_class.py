@@ -66,7 +66,7 @@ def test_it_can_be_looked_into(model):
     assert torch.allclose(stream[0], model.embed(torch.tensor([ids]))[0])
     assert inside.attention_patterns(model, ids).sum(-1) == pytest.approx(1.0)
     assert inside.neurons(model, ids).shape == (2, 4, 96)
-    last = inside.read(model, ids)[-1].softmax(-1)
+    last = inside.logits(model, ids)[-1].softmax(-1)
     assert torch.allclose(inside.logit_lens(model, ids)[-1], last, atol=1e-6)
 
 

@@ -1,4 +1,4 @@
-"""Stacks, AdamW and Muon against torch's own AdamW and singular values."""
+"""AdamW and Muon against torch's own AdamW and singular values."""
 
 import math
 
@@ -11,7 +11,7 @@ from torch import nn
 from course_lib import fast_gpt, optimizers
 from course_lib.devices import generator
 from course_lib.gpt import GPT
-from course_lib.optimizers import Muon, orthogonal, stacks
+from course_lib.optimizers import Muon, orthogonal
 
 IDS = runs.TRAIN_IDS[:32].view(2, 16)
 
@@ -48,90 +48,11 @@ def read(model: nn.Module) -> torch.Tensor:
     return model(noise(5, 4) if isinstance(model, Plain) else IDS)
 
 
-def by_name(found) -> dict[str, tuple]:
-    """For each weight's name: its stack and its place in it."""
-    return {name: (s, i) for s in found for i, name in enumerate(s.names)}
-
-
-# Stacks -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("make", MAKERS)
-def test_stacks_hold_every_learned_weight_once(make):
-    model = MAKERS[make]()
-    wanted = {n: w.clone() for n, w in model.named_parameters() if w.requires_grad}
-    found = stacks(model)
-    assert sorted(name for s in found for name in s.names) == sorted(wanted)
-    assert len(found) < len(wanted)
-    for name, (stack, place) in by_name(found).items():
-        assert torch.equal(stack.weights[place], wanted[name])
-        assert stack.weights.dtype == wanted[name].dtype
-        assert stack.matrices == (wanted[name].dim() == 2)
-        assert stack.inner == name.startswith("blocks.")
-
-
-@pytest.mark.parametrize("make", MAKERS)
-def test_weights_and_gradients_are_slices(make):
-    model = MAKERS[make]()
-    named, found = dict(model.named_parameters()), stacks(model)
-    for name, (stack, place) in by_name(found).items():
-        assert stack.weights.grad.shape == stack.weights.shape
-        assert not stack.weights.grad.any()
-        with torch.no_grad():
-            stack.weights[place] = 3.0
-            assert bool((named[name] == 3).all())  # one way
-            named[name].fill_(-1.0)
-            assert bool((stack.weights[place] == -1).all())  # and the other
-        stack.weights.grad[place] = 5.0
-        assert bool((named[name].grad == 5).all())
-        named[name].grad.zero_()
-        assert not stack.weights.grad.any()
-
-
-@pytest.mark.parametrize("make", MAKERS)
-def test_stacks_leave_the_models_outputs_alone(make):
-    model = MAKERS[make]()
-    before = read(model)
-    stacks(model)
-    assert torch.equal(read(model), before)
-    again = stacks(model)  # a second run starts from the first one's
-    assert torch.equal(read(model), before)
-    with torch.no_grad():
-        for stack in again:
-            stack.weights.add_(noise(*stack.weights.shape))
-    assert not torch.allclose(read(model), before)
-
-
-@pytest.mark.parametrize("make", MAKERS)
-def test_backward_writes_into_the_stacks_and_adds(make):
-    model, alone = MAKERS[make](), MAKERS[make]()
-    alone.load_state_dict(model.state_dict())
-    found = stacks(model)
-    for _ in range(2):
-        read(model).square().mean().backward()
-        read(alone).square().mean().backward()
-    wanted = dict(alone.named_parameters())
-    for name, (stack, place) in by_name(found).items():
-        slope = stack.weights.grad[place]
-        assert torch.allclose(slope, wanted[name].grad, rtol=1e-4, atol=1e-6), name
-
-
-def test_a_tied_weight_stays_tied():
-    model = new()
-    found = by_name(stacks(model))
-    assert "embedding.weight" in found and "unembedding.weight" not in found
-    assert model.unembedding.weight is model.embedding.weight
-    stack, place = found["embedding.weight"]
-    with torch.no_grad():
-        stack.weights[place].fill_(0.5)
-    assert bool((model.unembedding.weight == 0.5).all())
-
-
-def test_a_frozen_weight_is_in_no_stack():
-    model = Plain()
-    names = [name for found in (stacks, optimizers.singles) for s in found(model)
-             for name in s.names]  # fmt: skip
-    assert "first.weight" in names and "frozen" not in names
+def test_what_is_learned():
+    tied = optimizers.learned(new())
+    assert "embedding.weight" in tied and "unembedding.weight" not in tied
+    found = optimizers.learned(Plain())
+    assert "first.weight" in found and "frozen" not in found
 
 
 # AdamW --------------------------------------------------------------------------------
@@ -148,13 +69,11 @@ def train_by(model: nn.Module, step, count: int = 20) -> list[float]:
     return losses
 
 
-@pytest.mark.parametrize("lay", [stacks, optimizers.singles])
 @pytest.mark.parametrize("make", MAKERS)
-def test_adamw_on_stacks_is_torchs_on_separate_weights(make, lay):
+def test_adamw_is_torchs(make):
     model, alone = MAKERS[make](), MAKERS[make]()
     alone.load_state_dict(model.state_dict())
-    found = lay(model)
-    (ours,) = optimizers.optimizers(found, rate=1e-2, decay=0.5)
+    (ours,) = optimizers.optimizers(optimizers.learned(model), rate=1e-2, decay=0.5)
     learned = [w for w in alone.parameters() if w.requires_grad]
     theirs = torch.optim.AdamW(
         [
@@ -165,18 +84,17 @@ def test_adamw_on_stacks_is_torchs_on_separate_weights(make, lay):
         betas=(0.9, 0.95),
     )
 
-    def step_ours():
-        nn.utils.clip_grad_norm_([s.weights for s in found], 0.1)
-        ours.step()
-        for stack in found:
-            stack.weights.grad.zero_()
+    def stepper(optimizer, weights):
+        def step():
+            nn.utils.clip_grad_norm_(weights, 0.1)
+            optimizer.step()
+            optimizer.zero_grad()
 
-    def step_theirs():
-        nn.utils.clip_grad_norm_(learned, 0.1)
-        theirs.step()
-        theirs.zero_grad()
+        return step
 
-    losses, wanted = train_by(model, step_ours), train_by(alone, step_theirs)
+    mine = [w for w in model.parameters() if w.requires_grad]
+    losses = train_by(model, stepper(ours, mine))
+    wanted = train_by(alone, stepper(theirs, learned))
     assert losses == pytest.approx(wanted, abs=1e-5)
     assert wanted[-1] < 0.8 * wanted[0]
 
@@ -184,7 +102,9 @@ def test_adamw_on_stacks_is_torchs_on_separate_weights(make, lay):
 def test_only_matrices_decay():
     model = new()
     before = {name: weight.clone() for name, weight in model.named_parameters()}
-    (one,) = optimizers.optimizers(stacks(model), rate=0.1, decay=0.5)
+    (one,) = optimizers.optimizers(optimizers.learned(model), rate=0.1, decay=0.5)
+    for weight in model.parameters():
+        weight.grad = torch.zeros_like(weight)
     one.step()  # without a slope nothing but decay moves a weight
     for name, weight in model.named_parameters():
         left = 0.95 if weight.dim() == 2 else 1.0
@@ -193,76 +113,65 @@ def test_only_matrices_decay():
 
 def test_muon_takes_the_blocks_matrices_and_adamw_the_rest():
     model = new(fast_gpt.FastGPT)
-    found = stacks(model)
-    adamw, muon = optimizers.optimizers(found, rate=0.1, decay=0.0, muon=0.02)
+    adamw, muon = optimizers.optimizers(
+        optimizers.learned(model), rate=0.1, decay=0.0, muon=0.02
+    )
     mine = [w for group in muon.param_groups for w in group["params"]]
     others = [w for group in adamw.param_groups for w in group["params"]]
-    for stack in found:
-        owner = mine if stack.inner and stack.matrices else others
-        assert sum(w is stack.weights for w in mine + others) == 1
-        assert any(w is stack.weights for w in owner)
+    for name, weight in optimizers.learned(model).items():
+        owner = mine if name.startswith("blocks.") and weight.dim() == 2 else others
+        assert sum(w is weight for w in mine + others) == 1
+        assert any(w is weight for w in owner)
     assert muon.param_groups[0]["lr"] == 0.02 and adamw.param_groups[0]["lr"] == 0.1
 
 
-def test_muon_without_whole_matrices_in_blocks_is_one_sentence():
+def test_muon_without_whole_matrices_in_blocks_is_one_sentence(monkeypatch):
     words = (
         r"^Muon turns the matrices of model\.blocks, which are missing .*: muon=0\.$"
     )
     with pytest.raises(ValueError, match=words):
-        optimizers.optimizers(stacks(Plain()), 0.1, 0.0, muon=0.02)
+        optimizers.optimizers(optimizers.learned(Plain()), 0.1, 0.0, muon=0.02)
+    monkeypatch.setattr(optimizers.distributed, "is_sharded", lambda values: True)
     with pytest.raises(ValueError, match="which are spread over processes: muon=0"):
-        optimizers.optimizers(optimizers.singles(new()), 0.1, 0.0, muon=0.02)
+        optimizers.optimizers(optimizers.learned(new()), 0.1, 0.0, muon=0.02)
 
 
-# Memory -------------------------------------------------------------------------------
+# State --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("make", "lay"),
-    [
-        *[(make, stacks) for make in ("GPT", "FastGPT", "plain")],
-        *[(make, optimizers.singles) for make in ("GPT", "plain")],  # no Muon there
-    ],
-)
-def test_memory_goes_from_one_layout_to_another(make, lay):
+@pytest.mark.parametrize("make", ("GPT", "FastGPT", "plain"))
+def test_state_goes_to_a_fresh_model_and_it_goes_on_the_same(make):
     model, muon = MAKERS[make](), 0.02 if make == "FastGPT" else 0.0
-    found = stacks(model)
-    steppers = optimizers.optimizers(found, 1e-2, 0.1, muon)
+    steppers = optimizers.optimizers(optimizers.learned(model), 1e-2, 0.1, muon)
 
-    def step():
-        for one in steppers:
-            one.step()
-        for stack in found:
-            stack.weights.grad.zero_()
+    def stepper(them):
+        def step():
+            for one in them:
+                one.step()
+                one.zero_grad()
 
-    train_by(model, step, 3)
-    memory = {k: v.clone() for k, v in optimizers.memory(found, steppers).items()}
-    for name, weight in MAKERS[make]().named_parameters():
-        kinds = {k.removeprefix(name + ".") for k in memory if k.startswith(name + ".")}
+        return step
+
+    train_by(model, stepper(steppers), 3)
+    taken = optimizers.state_dict(optimizers.learned(model), steppers)
+    state = {key: values.clone() for key, values in taken.items()}
+    for name, weight in model.named_parameters():
+        kinds = {k.removeprefix(name + ".") for k in state if k.startswith(name + ".")}
         by_muon = muon and name.startswith("blocks.") and weight.dim() == 2
         adamw = {"step", "exp_avg", "exp_avg_sq"} if weight.requires_grad else set()
         assert kinds == ({"average"} if by_muon else adamw), name
         for kind in kinds - {"step"}:
-            assert memory[f"{name}.{kind}"].shape == weight.shape
-    other, kept = MAKERS[make](), {k: v.clone() for k, v in memory.items()}
+            assert state[f"{name}.{kind}"].shape == weight.shape
+    other, kept = MAKERS[make](), {k: v.clone() for k, v in state.items()}
     other.load_state_dict(model.state_dict())
-    laid = lay(other)
-    fresh = optimizers.optimizers(laid, 1e-2, 0.1, muon)
-    optimizers.remember(memory, laid, fresh)
-    back = optimizers.memory(laid, fresh)
-    assert sorted(back) == sorted(memory)
-    assert all(torch.equal(back[k], memory[k]) for k in memory)
-
-    def step_fresh():
-        for one in fresh:
-            one.step()
-        for weight in other.parameters():
-            if weight.grad is not None:
-                weight.grad.zero_()
-
-    wanted = train_by(model, step, 3)
-    assert train_by(other, step_fresh, 3) == pytest.approx(wanted, rel=1e-5)
-    assert all(torch.equal(memory[k], kept[k]) for k in kept)  # it was copied
+    fresh = optimizers.optimizers(optimizers.learned(other), 1e-2, 0.1, muon)
+    optimizers.load_state_dict(state, optimizers.learned(other), fresh)
+    back = optimizers.state_dict(optimizers.learned(other), fresh)
+    assert sorted(back) == sorted(state)
+    assert all(torch.equal(back[key], state[key]) for key in state)
+    wanted = train_by(model, stepper(steppers), 3)
+    assert train_by(other, stepper(fresh), 3) == wanted
+    assert all(torch.equal(state[key], kept[key]) for key in kept)  # it was copied
 
 
 # Muon ---------------------------------------------------------------------------------
@@ -312,12 +221,13 @@ def test_five_rounds_end_where_the_docstring_says():
 
 @pytest.mark.parametrize("shape", [(2, 12, 12), (2, 6, 24), (2, 24, 6)])
 def test_muon_steps_as_singular_values_say(shape):
-    weights = nn.Parameter(noise(*shape).double())
-    wanted, average = weights.detach().clone(), torch.zeros(shape).double()
-    muon = Muon([weights], lr=0.1)
+    wanted, average = noise(*shape).double(), torch.zeros(shape).double()
+    weights = [nn.Parameter(one.clone()) for one in wanted]
+    muon = Muon(weights, lr=0.1)
     for seed in range(1, 5):
         slope = noise(*shape, seed=seed).double()
-        weights.grad = slope.clone()
+        for weight, one in zip(weights, slope):
+            weight.grad = one.clone()
         muon.step()
         average = 0.95 * average + 0.05 * slope
         ahead = 0.05 * slope + 0.95 * average  # Nesterov: as if one step further on
@@ -325,15 +235,27 @@ def test_muon_steps_as_singular_values_say(shape):
             left, values, right = torch.linalg.svd(ahead[i], full_matrices=False)
             turned = left @ torch.diag(polynomial(values)) @ right
             wanted[i] -= 0.1 * math.sqrt(max(1, shape[1] / shape[2])) * turned
-        assert torch.allclose(weights, wanted, atol=1e-5)
-        assert torch.equal(weights.grad, slope)  # gradients are left as they are
+        assert torch.allclose(torch.stack(weights), wanted, atol=1e-5)
+        for weight, one in zip(weights, slope):
+            assert torch.equal(weight.grad, one)  # gradients are left as they are
+
+
+def test_muon_turns_every_shape_and_leaves_alone_what_has_no_gradient():
+    shapes = [(4, 4), (6, 3), (4, 4), (3, 6)]
+    weights = [nn.Parameter(noise(*shape)) for shape in shapes]
+    before = [weight.detach().clone() for weight in weights]
+    for weight in weights[:3]:
+        weight.grad = noise(*weight.shape, seed=1)
+    Muon(weights, lr=0.1).step()
+    moved = [not torch.equal(*pair) for pair in zip(weights, before)]
+    assert moved == [True, True, True, False]
 
 
 def ill_conditioned(optimizer_of, steps: int = 60) -> float:
     """How much loss is left where some directions count a million times more."""
     strengths = torch.logspace(0, -3, 16)
-    weights = nn.Parameter(torch.zeros(1, 16, 16))
-    target, optimizer = noise(1, 16, 16), optimizer_of([weights])
+    weights = nn.Parameter(torch.zeros(16, 16))
+    target, optimizer = noise(16, 16), optimizer_of([weights])
     turn = torch.linalg.qr(noise(16, 16, seed=1))[0]
     mix = turn @ torch.diag(strengths) @ turn.T
     for step in range(steps):

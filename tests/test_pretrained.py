@@ -21,6 +21,7 @@ from course_lib import (
     train,
 )
 from course_lib.devices import generator
+from course_lib.errors import Problem
 from course_lib.files import cache, sources
 from course_lib.llama import rotate, rotation
 
@@ -142,7 +143,7 @@ def test_a_damaged_gguf_is_never_converted(own_cache):
     data[50_000_000:60_000_000] = bytes(10_000_000)
     path.unlink()
     path.write_bytes(data)
-    with pytest.raises(cache.CacheError, match="not in the cache"):
+    with pytest.raises(Problem, match="not in the cache"):
         pretrained.converted()
     assert not (own_cache / pretrained.CONVERTED).exists()
 
@@ -202,7 +203,7 @@ def read_by(theirs, **named):
 def test_gpt2_has_transformers_logits(theirs, ours):
     logits = read_by(theirs).logits[0]
     assert logits.abs().max() > 1  # there is something to differ
-    assert (inside.read(ours, IDS) - logits).abs().max() < 1e-4
+    assert (inside.logits(ours, IDS) - logits).abs().max() < 1e-4
 
 
 def test_gpt2_takes_a_batch_and_its_whole_context(theirs, ours):
@@ -241,7 +242,7 @@ def test_gpt2_as_openais_file_has_it(file, ours, tmp_path):
         file, tmp_path, rename=lambda n: n.removeprefix("transformer."), **masks
     )
     again = pretrained.gpt2(str(path), heads=3)
-    assert torch.equal(inside.read(again, IDS), inside.read(ours, IDS))
+    assert torch.equal(inside.logits(again, IDS), inside.logits(ours, IDS))
 
 
 def test_a_gpt2s_heads_have_64_channels_unless_told(file, tmp_path, transformers):
@@ -276,7 +277,7 @@ class Mine(nn.Module):
 def test_gpt2s_weights_fit_a_learners_own_class(file, ours):
     mine = pretrained.gpt2(file, Mine, heads=3)
     assert type(mine) is Mine
-    assert torch.allclose(inside.read(mine, IDS), inside.read(ours, IDS), atol=1e-5)
+    assert torch.allclose(inside.logits(mine, IDS), inside.logits(ours, IDS), atol=1e-5)
 
 
 def refused(path) -> str:
@@ -324,7 +325,7 @@ def test_another_models_file_is_one_sentence(tmp_path):
 
 
 def test_gpt2_without_a_network_says_so(empty_cache):
-    with pytest.raises(cache.CacheError, match=r"openai-community/gpt2 .*OFFLINE"):
+    with pytest.raises(Problem, match=r"openai-community/gpt2 .*OFFLINE"):
         pretrained.gpt2()
 
 
@@ -338,7 +339,7 @@ def test_gpt2_comes_from_the_hub_by_name(file, monkeypatch, ours):
     monkeypatch.setattr(cache, "from_hub", from_hub)
     model = pretrained.gpt2("somebody/small-gpt2", heads=3)
     assert asked == [("somebody/small-gpt2", "model.safetensors")]
-    assert torch.equal(inside.read(model, IDS), inside.read(ours, IDS))
+    assert torch.equal(inside.logits(model, IDS), inside.logits(ours, IDS))
 
 
 @pytest.mark.parametrize(
@@ -454,7 +455,7 @@ class Other(gpt.GPT):
 )
 def test_a_file_that_does_not_say_what_it_is_is_refused(tmp_path, changes):
     _, path = kept(tmp_path, gpt.GPT, tokenizer.Characters.train(TEXT), **changes)
-    with pytest.raises(checkpoints.CheckpointError, match="saved by this course"):
+    with pytest.raises(Problem, match="saved by this course"):
         pretrained.trained(path)
 
 
@@ -466,7 +467,7 @@ def test_a_learners_own_class_is_not_taken_for_ours():
 
 def test_a_tokenizer_nobody_wrote_down_is_not_gpt2s():
     for known in ({}, {"encoding": "another"}):
-        with pytest.raises(checkpoints.CheckpointError, match="which tokenizer"):
+        with pytest.raises(Problem, match="which tokenizer"):
             pretrained.encoding_of(known)
 
 
@@ -474,16 +475,12 @@ def test_weights_of_another_shape_are_refused(tmp_path):
     encoding = tokenizer.Characters.train(TEXT)
     shape = dataclasses.asdict(SHAPE) | {"vocabulary": 5}
     _, path = kept(tmp_path, gpt.GPT, encoding, shape=shape)
-    with pytest.raises(
-        checkpoints.CheckpointError, match=r"embedding\.weight of shape"
-    ):
+    with pytest.raises(Problem, match=r"embedding\.weight of shape"):
         pretrained.trained(path)
 
 
 def test_a_model_that_is_missing_says_where_it_should_be(tmp_path):
-    with pytest.raises(
-        checkpoints.CheckpointError, match=r"There is no file .*nowhere"
-    ):
+    with pytest.raises(Problem, match=r"There is no file .*nowhere"):
         pretrained.trained(tmp_path / "nowhere")
 
 

@@ -13,7 +13,11 @@ from course_lib.devices import generator
 CONFIG = gpt.GPTConfig(vocabulary=97, context=20, layers=2, channels=64, heads=4)
 LLAMA = llama.LlamaConfig(97, 20, 2, 64, 4, 2, 96)
 FAST = {"weights only": quantized.weights_only, "both": quantized.both}
-STEPS = {"GPT": kv_cache.step, "untied": kv_cache.step, "Llama": llama.step}
+STEPS = {
+    "GPT": kv_cache.decode_step,
+    "untied": kv_cache.decode_step,
+    "Llama": llama.decode_step,
+}
 
 
 def noise(*shape, seed=0):
@@ -126,7 +130,9 @@ def test_it_writes_the_same_with_a_cache_and_without(name):
     small = quantized.int8(model(name))
     greedy = sampling.Sampler(temperature=0)
     slow = list(sampling.write(small, [1, 2], greedy, 12))
-    assert slow == list(sampling.write(small, [1, 2], greedy, 12, step=STEPS[name]))
+    assert slow == list(
+        sampling.write(small, [1, 2], greedy, 12, decode_step=STEPS[name])
+    )
 
 
 def test_a_matrix_takes_a_byte_a_weight_and_a_tied_one_counts_once():

@@ -294,7 +294,7 @@ def test_temperature_zero_is_the_likeliest_after_the_penalty():
 
 SMALL = gpt.GPTConfig(vocabulary=31, context=24, layers=3, channels=24, heads=3)
 GROUPED = llama.LlamaConfig(31, 24, 3, 32, 4, 2, 48, rope_base=100.0)
-STEPS = {"GPT": kv_cache.step, "Llama": llama.step}
+STEPS = {"GPT": kv_cache.decode_step, "Llama": llama.decode_step}
 
 
 @pytest.fixture(scope="module")
@@ -357,7 +357,7 @@ def test_a_cache_is_torch_cat(chunks):
 
 def test_grouped_heads_save_their_share_of_the_cache(models):
     cache = KVCache(3, 24)
-    llama.step(models["Llama"], torch.tensor([[1]]), cache)
+    llama.decode_step(models["Llama"], torch.tensor([[1]]), cache)
     every_head = 3 * 2 * 4 * 24 * 8 * 4  # layers, keys and values, heads, context, D
     assert cache.bytes() == every_head / 2 and KVCache(3, 24).bytes() == 0
 
@@ -417,15 +417,15 @@ def test_writing_greedily_is_generate(models, name):
     assert list(sampling.write(models[name], [1, 2], greedy, 9)) == wanted
 
 
-@pytest.mark.parametrize("step", [None, kv_cache.step])
+@pytest.mark.parametrize("step", [None, kv_cache.decode_step])
 @pytest.mark.parametrize("prompt", [1, 23, 24])
 def test_writing_ends_where_the_context_is_full(models, prompt, step):
     ids, greedy = [1] * prompt, Sampler(temperature=0)
-    written = list(sampling.write(models["GPT"], ids, greedy, 99, step=step))
+    written = list(sampling.write(models["GPT"], ids, greedy, 99, decode_step=step))
     assert len(written) == 24 - prompt + 1  # the last is never read
 
 
-@pytest.mark.parametrize("step", [None, kv_cache.step])
+@pytest.mark.parametrize("step", [None, kv_cache.decode_step])
 def test_a_prompt_that_is_too_long_or_empty_is_refused(models, step):
     for ids, words in (([1] * 25, "context length of 24"), ([], "at least one")):
         with pytest.raises(ValueError, match=words):
@@ -437,10 +437,10 @@ def test_with_a_step_every_id_is_read_once(models):
 
     def step(model, ids, cache):
         read.append(ids.shape[1])
-        return kv_cache.step(model, ids, cache)
+        return kv_cache.decode_step(model, ids, cache)
 
     greedy = Sampler(temperature=0)
-    list(sampling.write(models["GPT"], [1, 2, 3, 4], greedy, 6, step=step))
+    list(sampling.write(models["GPT"], [1, 2, 3, 4], greedy, 6, decode_step=step))
     assert read == [4, 1, 1, 1, 1, 1]
 
 
@@ -458,7 +458,7 @@ def test_the_real_llm_writes_the_same_with_a_cache(llm, dials):
     ids = encoding.encode("The sun is shining in the")
     texts = [
         list(sampling.write(model, ids, Sampler(**dials), 6, generator(0), step))
-        for step in (None, llama.step)
+        for step in (None, llama.decode_step)
     ]
     assert texts[0] == texts[1]
 

@@ -122,11 +122,11 @@ def test_typed_special_tokens_are_plain_text(ours, gpt2):
 
 
 def test_memory_of_chunks_stays_bounded(monkeypatch, ours):
-    monkeypatch.setattr(tokenizer, "REMEMBERED", 10)
+    monkeypatch.setattr(tokenizer, "CACHED", 10)
     small = Tokenizer(ours.ranks)
     text = " ".join(str(n) for n in range(100))
     assert small.decode(small.encode(text)) == text
-    assert len(small.remembered) <= 10
+    assert len(small.cache) <= 10
 
 
 def test_unknown_id_is_named():

@@ -18,8 +18,9 @@ from torch.nn import functional as F
 
 from course_lib import checkpoints, devices, fast_gpt, train
 from course_lib.devices import generator
+from course_lib.errors import Problem
 from course_lib.gpt import GPT, GPTConfig
-from course_lib.train import History, Stopped, TrainConfig, rate_at
+from course_lib.train import History, TrainConfig, rate_at
 
 SHORT = TrainConfig(20, 4, 16, rate=3e-3, warmup=4, every=5)
 BOTH = {"AdamW": runs.KINDS["AdamW"][1], "Muon": runs.KINDS["Muon"][1]}
@@ -537,7 +538,7 @@ def spoilt_at(step: int) -> nn.Module:
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
-    words = refused(Stopped, go, spoilt_at(13), SHORT, tmp_path)
+    words = refused(Problem, go, spoilt_at(13), SHORT, tmp_path)
     assert words.startswith("The loss of step 13 is nan: this run is lost. Saved ")
     assert words.endswith("try rate=0.001.")
     assert checkpoints.steps(tmp_path)[-1].name == "step-00000010"
@@ -552,7 +553,7 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
 def test_a_rate_that_is_far_too_high(tmp_path, kind):
     make, config = runs.KINDS[kind]
     config = replace(config, rate=1e38, muon=1e38 if config.muon else 0.0)
-    words = refused(Stopped, go, new(make), config, tmp_path)
+    words = refused(Problem, go, new(make), config, tmp_path)
     assert "try rate=3e+37" in words and ("muon=3e+37" in words) == (kind == "Muon")
     assert checkpoints.steps(tmp_path) == []
 
@@ -573,20 +574,20 @@ def no_slope_at(step: int) -> nn.Module:
 def test_weights_that_are_no_numbers_are_never_saved(tmp_path):
     model = no_slope_at(7)
     model.register_forward_pre_hook(pressing(7))
-    with pytest.raises((Stopped, KeyboardInterrupt)) as caught:
+    with pytest.raises((Problem, KeyboardInterrupt)) as caught:
         go(model, SHORT, tmp_path)
-    assert caught.type is Stopped  # a Ctrl-C let out would end the tests themselves
+    assert caught.type is Problem  # a Ctrl-C let out would end the tests themselves
     words = str(caught.value)
     assert words.startswith("After step 7 ") and "no longer finite" in words
     assert [p.name for p in checkpoints.steps(tmp_path)] == ["step-00000005"]
-    words = refused(Stopped, go, no_slope_at(5), SHORT)
+    words = refused(Problem, go, no_slope_at(5), SHORT)
     assert words.startswith("After step 5 the validation loss is nan")
 
 
 def test_a_run_with_other_numbers_is_not_resumed(tmp_path):
     go(new(), SHORT, tmp_path)
     other = replace(SHORT, rate=0.5, steps=30)
-    words = refused(Stopped, go, new(), other, tmp_path, resume=True)
+    words = refused(Problem, go, new(), other, tmp_path, resume=True)
     assert "'steps': 20" in words and "'rate': 0.003" in words and "warmup" not in words
 
 
@@ -596,7 +597,7 @@ def test_a_run_on_another_text_is_not_resumed(tmp_path, which):
     texts = [TRAIN_IDS, VAL_IDS]
     texts[which] = texts[which].roll(1)
     words = refused(
-        Stopped, train.train, new(), *texts, SHORT, "cpu", tmp_path, resume=True
+        Problem, train.train, new(), *texts, SHORT, "cpu", tmp_path, resume=True
     )
     assert words == "The checkpoint's run reads another text: give the same one."
 
@@ -608,7 +609,7 @@ def test_a_run_from_other_starts_is_not_resumed(tmp_path, which):
     assert go(new(), SHORT, tmp_path, resume=True, **given) == history
     for other in (given[which] + 1, None):
         changed = given | {which: other}
-        words = refused(Stopped, go, new(), SHORT, tmp_path, resume=True, **changed)
+        words = refused(Problem, go, new(), SHORT, tmp_path, resume=True, **changed)
         assert words == "The checkpoint's run reads another text: give the same one."
 
 
@@ -628,21 +629,21 @@ def test_where_a_text_ends_belongs_to_it():
 
 def test_a_folder_in_use_is_not_overwritten(tmp_path):
     go(new(), SHORT, tmp_path)
-    words = refused(Stopped, go, new(), SHORT, tmp_path)
+    words = refused(Problem, go, new(), SHORT, tmp_path)
     assert words.startswith(f"{tmp_path} holds a run (step-00000020): resume it, or")
-    assert Stopped(words)._render_traceback_() == [f"Stopped: {words}"]
+    assert Problem(words)._render_traceback_() == [f"Problem: {words}"]
 
 
 def test_nothing_to_resume(tmp_path):
-    with pytest.raises(checkpoints.CheckpointError, match="There is no checkpoint in"):
+    with pytest.raises(Problem, match="There is no checkpoint in"):
         go(new(), SHORT, tmp_path, resume=True)
-    assert "without a folder" in refused(Stopped, go, new(), SHORT, resume=True)
+    assert "without a folder" in refused(Problem, go, new(), SHORT, resume=True)
 
 
 def test_a_checkpoint_of_another_shape(tmp_path):
     go(new(), SHORT, tmp_path)
     wider = GPT(GPTConfig(40, 16, 2, 48, 2))
-    with pytest.raises(checkpoints.CheckpointError, match="The checkpoint has embedd"):
+    with pytest.raises(Problem, match="The checkpoint has embedd"):
         go(wider, SHORT, tmp_path, resume=True)
 
 
@@ -658,7 +659,7 @@ def test_a_folder_that_can_not_be_made_is_told_before_training(tmp_path):
     (tmp_path / "file").write_text("in the way")
     model = new()
     for folder, about in ((tmp_path / "file", {}), (tmp_path / "run", {"x": {1, 2}})):
-        with pytest.raises(checkpoints.CheckpointError):
+        with pytest.raises(Problem):
             go(model, SHORT, folder, about=about)
     assert same_weights(model, new())
 
@@ -674,7 +675,7 @@ def test_a_full_disk_keeps_the_checkpoint_before(tmp_path, monkeypatch):
         real(tensors, path, metadata)
 
     monkeypatch.setattr(checkpoints, "save_file", filling)
-    with pytest.raises(checkpoints.CheckpointError, match="Step 15 could not be saved"):
+    with pytest.raises(Problem, match="Step 15 could not be saved"):
         go(new(), SHORT, tmp_path)
     monkeypatch.undo()
     assert go(new(), SHORT, tmp_path, resume=True).losses == go(new()).losses

@@ -1,31 +1,29 @@
 """The command `assignment`: list, release, grade and report, for teachers."""
 
+import argparse
 import json
-import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
+from course_lib.cli.lab import lesson_number
 from course_lib.errors import Problem
 from course_lib.grading import grader, release, report
 
 
-def main(args: dict[str, Any]) -> int:
-    """Do what `assignment ACTION …` asks; the exit status."""
-    if args["action"] == "list":
+def run(args: argparse.Namespace) -> int:
+    """`assignment ACTION …`."""
+    actions = {"release": run_release, "grade": run_grade, "report": run_report}
+    if args.action == "list":
         print(release.listing())
-    elif args["action"] == "release":
-        run_release(args)
-    elif args["action"] == "grade":
-        run_grade(args)
     else:
-        run_report(Path(args["table"]))
+        actions[args.action](args)
     return 0
 
 
-def run_release(args: dict[str, Any]) -> None:
-    out = Path(args["out"])
-    files = release.release(args["lesson"], out, args["seed"], args["private"])
+def run_release(args: argparse.Namespace) -> None:
+    """`assignment release`: write what nbgrader and students get."""
+    out, lesson = Path(args.out), lesson_number(args.lesson)
+    files = release.release(lesson, out, args.seed, args.private)
     for file, about in zip(
         files, ("nbgrader's settings", "its source", "for students")
     ):
@@ -33,19 +31,19 @@ def run_release(args: dict[str, Any]) -> None:
     print(f"With nbgrader, in {out}: nbgrader generate_assignment {files[1].stem}")
 
 
-def run_grade(args: dict[str, Any]) -> None:
-    folder, table = Path(args["folder"]), Path(args["table"])
+def run_grade(args: argparse.Namespace) -> None:
+    """`assignment grade`: grade what is not graded yet, and write the table."""
+    folder, table = Path(args.folder), Path(args.table)
     if not table.parent.is_dir():
         raise Problem(f"There is no folder {table.parent} to write the table in.")
     paths = list(grader.submissions(folder).values())
-    lesson = args["lesson"] or grader.lesson_of(paths)
-    seed = release.checked(args["seed"]) or seed_of(paths)
+    lesson = lesson_number(args.lesson) if args.lesson else grader.lesson_of(paths)
+    seed = release.checked(args.seed) or seed_of(paths)
     print(
         f"Lesson {lesson}{f', seed {seed}' if seed else ''}: {len(paths)} submissions."
     )
-    order = grader.Order(folder, table, lesson, seed, args["private"], args["lanes"])
-    results = grader.grade(order)
-    say_how(results)
+    order = grader.Order(folder, table, lesson, seed, args.private, args.lanes)
+    say_how(grader.grade(order))
     print(
         f"{table}\n{table.with_suffix('.json')}  (every check, and what students saw)"
     )
@@ -82,20 +80,11 @@ def seed_of(paths: list[Path]) -> str:
     return release.checked(votes.most_common(1)[0][0]) if votes else ""
 
 
-def run_report(table: Path) -> None:
+def run_report(args: argparse.Namespace) -> None:
+    """`assignment report`: say how a class did, and draw it."""
+    table = Path(args.table)
     found = report.outcomes(table)
     print(report.told(found))
     path = table.with_suffix(".png")
     report.picture(found, path)
     print(f"{path}")
-
-
-if __name__ == "__main__":
-    try:
-        sys.exit(main(json.loads(sys.argv[1])))
-    except Problem as problem:
-        sys.exit(f"course_lib: {problem}")
-    except KeyboardInterrupt:
-        sys.exit(
-            "\nStopped. What is graded is kept: the same command goes on from here."
-        )

@@ -1,11 +1,11 @@
 """The commands that need torch: train, sample, chat.
 
-`__main__` comes here once there is a Python with packages.
+`__main__` comes here where there are packages.
 """
 
 import argparse
+import contextlib
 import json
-import os
 import statistics
 import sys
 from collections.abc import Callable, Iterator
@@ -30,13 +30,27 @@ from course_lib import (
 )
 from course_lib.errors import Problem
 from course_lib.fast_gpt import FastGPT
-from course_lib.files.cache import CacheError
 from course_lib.gpt import GPT, GPTConfig
-from course_lib.train import History, Stopped, TrainConfig, check_folder, train
+from course_lib.train import History, TrainConfig, check_folder, train
 
 FAST = {"rate": 1e-2, "muon": 0.03, "warmup": 20}  # what the fast recipe changes
 
 
+@contextlib.contextmanager
+def problems():
+    """Turn what the library refuses into a Problem: one class of error for people."""
+    try:
+        yield
+    except ValueError as error:
+        raise Problem(str(error)) from error
+    except torch.OutOfMemoryError as error:
+        raise Problem(
+            "The device's memory is full: give a smaller --batch or --context, or read "
+            "a batch in parts with --accumulate 2."
+        ) from error
+
+
+@problems()
 def run_train(args: argparse.Namespace) -> int:
     """`train`: a text in, a run's folder out; goes on with an old run if asked."""
     at = place(args)
@@ -58,7 +72,7 @@ def run_train(args: argparse.Namespace) -> int:
     data.check(val_ids, config.batch, config.context)  # before a model takes memory
     make = FastGPT if args.fast else GPT
     model = make(shape, generator=devices.generator(config.seed))
-    team, _ = distributed.join(at)
+    team, _ = distributed.init(at)
     say = speaker(args.json and team.first, not args.json and team.first)
     say(
         f"{text.origin}; {len(train_ids):,} tokens to train on, {len(val_ids):,} to "
@@ -78,7 +92,7 @@ def run_train(args: argparse.Namespace) -> int:
         say(f"\n{stopped(folder)}", {})  # a bar of under a second leaves its line open
         return 130
     finally:
-        distributed.leave()
+        distributed.destroy()
     say(f"\nDone. Hear it: python -m course_lib sample --checkpoint {folder}", {})
     return 0
 
@@ -164,13 +178,14 @@ def speaker(as_json: bool, as_text: bool):
     return say
 
 
+@problems()
 def run_sample(args: argparse.Namespace) -> int:
     """`sample`: what a checkpoint writes, streamed."""
     sampler, generator = sampler_of(args), devices.generator(args.seed)
     model, encoding, known = pretrained.trained(args.checkpoint, place(args))
     ids = first_ids(args.prompt, encoding)
     limit = writable(len(ids), args.length, model.config.context)
-    step = kv_cache.step if known["kind"] == "gpt" else None
+    step = kv_cache.decode_step if known["kind"] == "gpt" else None
     new = sampling.write(model, ids, sampler, limit, generator, step)
     text = pieces(new, encoding)
     first = next(text, "")  # what is wrong is said before anything is written
@@ -235,6 +250,7 @@ SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
 ROOM = 512  # tokens kept free for an answer
 
 
+@problems()
 def run_chat(args: argparse.Namespace) -> int:
     """`chat`: talk with the real LLM; an empty line, Ctrl-D or Ctrl-C there ends it."""
     sampler, generator = sampler_of(args), devices.generator(args.seed)
@@ -286,7 +302,7 @@ def speak(answer: Iterator[str]) -> str:
 class Memory:
     """What the model has read of a talk, so that no turn is read twice.
 
-    A turn's script begins as the one before it did. `step` is llama.step for
+    A turn's script begins as the one before it did. `step` is llama.decode_step for
     sampling.write, but where a script differs from the last one, there it starts to read.
     """
 
@@ -304,7 +320,7 @@ class Memory:
             same = min(alike(self.known, new), len(new) - 1)  # one is read, at least
             self.known, new = self.known[:same], new[same:]
         self.cache.length = len(self.known)
-        logits = llama.step(model, ids[:, -len(new) :], self.cache)
+        logits = llama.decode_step(model, ids[:, -len(new) :], self.cache)
         self.known += new  # after the step: Ctrl-C may have cut it off
         return logits
 
@@ -361,33 +377,3 @@ def until(ids: Iterator[int], end: int) -> Iterator[int]:
         if id == end:
             return
         yield id
-
-
-def main(arguments: list[str]) -> int:
-    """Read the command line again, here where torch is, and do what it says."""
-    from course_lib.cli.parser import parser
-
-    args = parser().parse_args(arguments)
-    run = {"train": run_train, "sample": run_sample, "chat": run_chat}[args.command]
-    try:
-        return run(args)
-    except (Stopped, ValueError, CacheError) as error:
-        raise Problem(str(error)) from error
-    except torch.OutOfMemoryError as error:
-        raise Problem(
-            "The device's memory is full: give a smaller --batch or --context, or read "
-            "a batch in parts with --accumulate 2."
-        ) from error
-    except KeyboardInterrupt:
-        print("\nStopped.", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # who read our text has gone, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-
-
-if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except Problem as problem:
-        sys.exit(f"course_lib: {problem}")

@@ -113,7 +113,7 @@ def built(
 
 def logits(make: Callable, shape, at: torch.device, dtype: torch.dtype) -> torch.Tensor:
     """What a model says after every position of a text."""
-    return joined(inside.read(built(make, shape, at, dtype), IDS))
+    return joined(inside.logits(built(make, shape, at, dtype), IDS))
 
 
 def eight_bits(at: torch.device, dtype: torch.dtype) -> torch.Tensor:
@@ -124,7 +124,7 @@ def eight_bits(at: torch.device, dtype: torch.dtype) -> torch.Tensor:
     """
     model = built(GPT, SHAPE, torch.device("cpu"), torch.float32)
     small = quantized.int8(model, quantized.plain).to(at, dtype)
-    return joined(inside.read(small, IDS))
+    return joined(inside.logits(small, IDS))
 
 
 def looked_into(
@@ -258,13 +258,13 @@ COMPARISONS = (
         "a GPT's likeliest text, with a cache",
         ("sampling", "gpt", "kv_cache"),
         ONE_PASS,
-        partial(written, GPT, SHAPE, kv_cache.step, GREEDY),
+        partial(written, GPT, SHAPE, kv_cache.decode_step, GREEDY),
     ),
     Comparison(
         "a Llama's text by chance, with a cache",
         ("sampling", "llama", "kv_cache"),
         ONE_PASS,
-        partial(written, Llama, LLAMA, llama.step, CHANCE),
+        partial(written, Llama, LLAMA, llama.decode_step, CHANCE),
     ),
     Comparison("beams and branches", ("sampling",), ONE_PASS, looked_ahead),
     Comparison("word vectors", ("vectors",), ONE_PASS, word_vectors),

@@ -127,7 +127,7 @@ def cached(fetch: bool) -> bool:
             pretrained.converted()
             tokenizer.smollm2_vocabulary()
             vectors.glove()
-        except cache.CacheError as error:
+        except Problem as error:
             return say(BAD, str(error))
     fine = True
     for file in sources.EVERYTHING:
@@ -165,7 +165,7 @@ def examine(fetch: bool = False) -> bool:
         return False
     try:
         findings = [computes(), room(), cached(fetch)]
-    except RuntimeError as error:  # a cache folder that can't be used
+    except Problem as error:  # a cache folder that can't be used
         findings = [say(BAD, str(error))]
     print(
         "Lessons can run." if all(findings) else "Lessons can't run yet: see → above."
@@ -173,5 +173,14 @@ def examine(fetch: bool = False) -> bool:
     return all(findings)
 
 
-if __name__ == "__main__":
-    sys.exit(0 if examine("--fetch" in sys.argv[1:]) else 1)
+def run(args) -> int:
+    """`doctor`: print all findings; 1 if lessons can't run."""
+    return 0 if examine(args.fetch) else 1
+
+
+def run_fetch(args) -> int:
+    """`fetch`: download what lessons need. Raises Problem."""
+    from course_lib.files import cache
+
+    cache.fetch_all()
+    return 0

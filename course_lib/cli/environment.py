@@ -18,7 +18,6 @@ from pathlib import Path
 
 from course_lib.errors import Problem
 from course_lib.files import ROOT
-from course_lib.files.colab import missing
 
 VENV = ROOT / ".venv"
 NEEDED = {"lab": ["requirements.txt"]}
@@ -173,14 +172,7 @@ def attended(words: list, **more) -> int:
         signal.signal(signal.SIGINT, before)
 
 
-def inside(module: str, arguments: list[str]) -> int:
-    """Run a module of the course where its packages are: here, else in .venv."""
-    venv = python_of(VENV)
-    here = not missing(("torch", "numpy", "gguf", "nbformat"))
-    if not here and not works(venv) and module != "course_lib.cli.doctor":
-        raise Problem(
-            "This needs the course's packages. First run: python -m course_lib test 06 "
-            "(installs them, and runs one lesson)."
-        )
-    python = sys.executable if here or not works(venv) else venv
-    return attended([python, "-m", module, *arguments])
+def venv_python() -> Path | None:
+    """The Python in .venv, if it is there and works."""
+    python = python_of(VENV)
+    return python if works(python) else None

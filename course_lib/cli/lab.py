@@ -6,8 +6,10 @@ They start with nothing but Python.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 from course_lib.cli.environment import attended, make
 from course_lib.errors import Problem
@@ -27,7 +29,7 @@ def lesson_number(text: str) -> str:
 def lab(args) -> int:
     python = sys.executable if args.no_install else make("lab")
     print("Checking the real model and the word vectors (170 MB, once) …", flush=True)
-    if subprocess.run([python, "-m", "course_lib.files.cache"]).returncode:
+    if subprocess.run([python, "-m", "course_lib", "fetch"]).returncode:
         print("Lessons that need the model will say the same. Opening all the same.")
     found = (ROOT / "notebooks").glob("00_*.ipynb")
     first = min(found, key=lambda path: len(path.name))  # not a learner's "-Copy1"
@@ -43,19 +45,54 @@ def lab(args) -> int:
 
 
 def test(args) -> int:
+    """`test`: install, then pytest on the tests and nbval on the lessons."""
     number = lesson_number(args.lesson) if args.lesson else None
-    kind = f"lesson {number}" if number else "every test and every lesson"
-    print(f"Running {kind}: a minute a lesson, half an hour in all.", flush=True)
+    print(f"Running {kind(number, args)}", flush=True)
     python = sys.executable if args.no_install else make("test")
-    subprocess.run([python, "-m", "course_lib.files.cache"], check=False)
-    folder = ROOT / "notebooks"
-    chosen = [str(p) for p in sorted(folder.glob(f"{number or ''}*.ipynb"))]
+    subprocess.run([python, "-m", "course_lib", "fetch"], check=False)
     words = [str(python), "-m", "pytest", "--nbval-lax", "--nbval-current-env"]
-    words += ["--nbval-cell-timeout=300", *([] if number else ["tests"]), *chosen]
+    words += ["--nbval-cell-timeout=300", f"--thorough={thorough(args)}"]
+    words += [] if args.rest else [str(path) for path in longest_first(number)]
+    words += [] if number else ["tests"]
     if not number and args.processes > 1:
-        # Whole files to each: a lesson's cells belong to one kernel.
+        # Whole files to each, in this order: a lesson's cells belong to one kernel.
         words += [f"-n{args.processes}", "--dist=loadfile", "--no-loadscope-reorder"]
-    # Threads that spin while they wait are three times slower on a busy machine.
-    calm = {"OMP_WAIT_POLICY": "PASSIVE", "COURSE_OFFLINE": "1"}
-    calm["COURSE_SCALE"] = "cpu"  # the sizes of the saved outputs, on a GPU too
-    return attended(words, env=calm | os.environ)
+    return attended(words, env=calm(args.processes) | os.environ)
+
+
+def kind(number: str | None, args) -> str:
+    """What will run, in words."""
+    if number:
+        return f"lesson {number}: about a minute."
+    if args.all or args.rest:
+        return "every test and every lesson: about twenty minutes on two cores."
+    return "the tests and every lesson: about ten minutes on two cores."
+
+
+def thorough(args) -> str:
+    """Which of the thorough tests (browser, Colab, nbgrader) pytest takes: see conftest."""
+    return "only" if args.rest else "all" if args.all else "one"
+
+
+def longest_first(number: str | None) -> list[Path]:
+    """The lessons to run; the one that takes longest first, so that none is left over."""
+    found = sorted((ROOT / "notebooks").glob(f"{number or ''}*.ipynb"))
+    return sorted(found, key=seconds_of, reverse=True)
+
+
+def seconds_of(path: Path) -> int:
+    """How long a lesson runs, as the last column of README's table says."""
+    row = rf"(?m)^\| \[\d\d\]\(notebooks/{path.name}\) .* \| (\d+) \|$"
+    found = re.search(row, (ROOT / "README.md").read_text(encoding="utf-8"))
+    return int(found[1]) if found else 0
+
+
+def calm(processes: int) -> dict[str, str]:
+    """Environment of the tests: the saved outputs' sizes, no network, threads shared out.
+
+    Threads that spin while they wait are three times slower on a busy machine.
+    """
+    threads = str(max(1, (os.cpu_count() or 1) // max(1, processes)))
+    shared = {name: threads for name in ("COURSE_THREADS", "OMP_NUM_THREADS")}
+    calm = {"OMP_WAIT_POLICY": "PASSIVE", "COURSE_OFFLINE": "1", "COURSE_SCALE": "cpu"}
+    return calm | shared

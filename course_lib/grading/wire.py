@@ -255,10 +255,10 @@ class Reader:
         for number, kind, *state in states:
             if kind == "tensor":  # a gradient must have its weight's shape by now
                 self.fill_grad(self.table.things[number], state[3], state[5])
-        self.remember(states)
+        self.note(states)
         return {str(name): self.value(one) for name, one in head["body"].items()}
 
-    def remember(self, states: list) -> None:
+    def note(self, states: list) -> None:
         """Know what the other side knows, so that it is not sent back."""
         writer = Writer(self.table)
         for number, *_ in states:

