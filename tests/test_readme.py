@@ -31,7 +31,8 @@ ROWS = {  # how the teacher's page calls the kinds of submissions
 def test_ci_runs_the_readmes_test_command_to_the_letter():
     command = "python -m course_lib test"
     assert f"\n```\n{command}\n```\n" in README
-    assert (ROOT / ".ci" / "run").read_text().rstrip().endswith(f"\n{command}")
+    ran = (ROOT / ".ci" / "run").read_text()
+    assert f"\n{command}\n" in ran and ran.endswith(f"\n{command} --rest\n")
 
 
 def test_picture_is_lesson_00s_own():

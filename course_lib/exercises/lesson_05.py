@@ -386,7 +386,7 @@ CHANGE_MISTAKES = mistakes(
             "It demands that all logits change; one is enough: .max(), or .any().",
         "model(swapped)[0, -1].argmax() != model(ids)[0, -1].argmax()":
             "The logits changed, though the most likely token stayed the same, and it says "
-            "False. Compare the logits themselves, not the winners.",
+            "False. Compare the logits themselves, not the winners, nor probabilities.",
     }),
 )  # fmt: skip
 
@@ -711,6 +711,7 @@ TOO_MANY = (
     "and the text has T: take the first T rows."
 )
 NOT_ALL = "Only the last position is there; give the logits of all T."
+NORMS_ITSELF = "A block norms by itself what it reads: the model's own norm comes once, after the last."
 LOOP = f"    for block in model.blocks:\n{RUN}"
 NORM_FIRST = f"    x = model.norm(x)\n{LOOP}"
 
@@ -724,6 +725,8 @@ FORWARD_MISTAKES = mistakes(
             "The tokens are missing: look them up with model.embedding(ids), and add the "
             "positions.",
         "model.position.weight + model.embedding(ids)": TOO_MANY,
+        "model.embedding(ids + torch.arange(ids.shape[1]))":
+            "The places are added to the ids. Each place has a vector: add it to the token's.",
         f"model.embedding(ids) * {PLACES}": "It multiplies by the positions: add them.",
     }),
     *instead(PLACES, {
@@ -763,8 +766,10 @@ FORWARD_MISTAKES = mistakes(
         "        x = x + block(x)\n":
             "A block adds to the stream by itself: what it gives is the stream. x = block(x), "
             "not x + block(x).",
-        "        x = model.norm(block(x))\n":
-            "The last norm comes once, after the last block.",
+        "        x = model.norm(block(x))\n": NORMS_ITSELF,
+        "        x = block(model.norm(x))\n": NORMS_ITSELF,
+        "        x = x + block(model.norm(x))\n": NORMS_ITSELF,
+        RUN + RUN: "Every block runs twice; once is enough.",
     }),
     ("from last to first", "The blocks run from last to first.",
      ("in model.blocks", "in reversed(model.blocks)")),
@@ -775,6 +780,10 @@ FORWARD_MISTAKES = mistakes(
     *instead(END, {
         "return model.unembedding(x)": "The last norm is missing, before the unembedding.",
         f"{END}.softmax(-1)": "These are probabilities; give the logits, without the softmax.",
+        f"{END}.log_softmax(-1)":
+            "These are logarithms of probabilities; give the logits, without the softmax.",
+        "return model.norm(x) @ model.embedding.weight.T":
+            "Use model.unembedding: it may have a matrix of its own, not the embedding's.",
         f"{END}.argmax(-1)": "These are the winners' ids; give the logits themselves.",
         f"{END}[:, -1]": NOT_ALL,
         f"{END}[:, -1:]": NOT_ALL,

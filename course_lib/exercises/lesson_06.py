@@ -7,7 +7,7 @@ from functools import cache
 import torch
 
 from course_lib import gpt, sizing
-from course_lib.exercises.compare import difference
+from course_lib.exercises.compare import difference, shown
 from course_lib.exercises.form import agrees, instead, mistakes, whole
 from course_lib.exercises.kinds import Check, Exercise, Mistake, Wrong
 from course_lib.gpt import GPT2_SMALL, GPT3, GPTConfig
@@ -69,27 +69,32 @@ def every_weight(config: GPTConfig, tied: bool = True) -> int:
         return sum(weight.numel() for weight in gpt.GPT(config, tied).parameters())
 
 
+def rows_of(answer: Callable, config: GPTConfig, right: dict) -> dict:
+    """What an answer gives; raises Mistake unless it is a dict of the right names."""
+    value = answer(config)
+    value = dict(value) if isinstance(value, dict) else value
+    if isinstance(value, dict) and right.keys() - value.keys() == {"unembedding"}:
+        raise Mistake(f"There is no unembedding. {COUNT_IT}")
+    if not isinstance(value, dict) or value.keys() != right.keys():
+        how = difference(value, right, 0)
+        raise Mistake(f"{answer.__name__}({config}) is not what it should be: {how}.")
+    return value
+
+
 def each(*kinds: str, oracle: Callable, wrong: tuple[Wrong, ...]) -> Callable:
     """Make a check of some kinds of a dict, which tells the mistake of each by itself."""
-
-    def number_of(kind):
-        known = oracle(GPT2_SMALL)
-
-        def look(rows):
-            right = isinstance(rows, dict) and kind in rows and not rows.keys() - known
-            return rows[kind] if right else rows
-
-        return look
 
     def cases(generator):
         return [(small_config(generator),), (GPT2_SMALL,), (GPT3,)]
 
-    checks = {
-        kind: agrees(oracle, cases, wrong, 0, number_of(kind), shows=f"{{}}[{kind!r}]")
-        for kind in kinds
-    }
+    def number(kind):
+        shows = f"{{}}[{kind!r}]"
+        return agrees(oracle, cases, wrong, 0, lambda rows: rows.get(kind), shows=shows)
+
+    checks = {kind: number(kind) for kind in kinds}
 
     def run(answer, generator):
+        rows_of(answer, GPT2_SMALL, oracle(GPT2_SMALL))
         for kind, check in checks.items():
             try:
                 check(answer, generator)
@@ -144,14 +149,11 @@ EIGHT_ROWS_MISTAKES = mistakes(
 def eight_kinds(eight_rows, generator):
     """Names and types; whether the numbers are right is for the other checks."""
     config = small_config(generator)
-    value, right = eight_rows(config), rows_one_by_one(config)
-    if isinstance(value, dict):
-        value = dict(value)
-        if right.keys() - value.keys() == {"unembedding"}:
-            raise Mistake(f"There is no unembedding. {COUNT_IT}")
-        right |= {k: n for k, n in value.items() if type(n) is int and k in right}
-    if how := difference(value, right, 0):
-        raise Mistake(f"eight_rows({config}) is not yet what it should be: {how}.")
+    right = rows_one_by_one(config)
+    for kind, number in rows_of(eight_rows, config, right).items():
+        if type(number) is not int:
+            how = difference(number, right[kind], 0)
+            raise Mistake(f"{kind} of {config} is {shown(number)}: {how}.")
 
 
 def some_rows(*kinds: str) -> Callable:
@@ -213,6 +215,9 @@ MATRICES_MISTAKES = mistakes(
         "config.heads": "The output counts once for each head only with output_per_head=True.",
         "1": "It ignores output_per_head: with True the output counts once for each head.",
     }),
+    ("the wrong default",
+     "Without a second argument the output counts once a layer: output_per_head=False.",
+     ("output_per_head: bool = False", "output_per_head: bool = True")),
     *instead("return 2 + config.layers * (", {
         "return config.layers * (": "Where are the embedding and the unembedding?",
         "return 1 + config.layers * (": "The embedding and the unembedding are two.",
@@ -383,6 +388,8 @@ TOTAL_MISTAKES = mistakes(
             "It takes off both, embedding and unembedding; one of them stays.",
         'every - tied * left_out(config)["positions"]':
             "Take off the unembedding, not the positions.",
+        "every - tied * config.channels":
+            "The shared matrix has C numbers for each token: take off V · C, not C.",
         "every - tied * config.vocabulary":
             "The shared matrix has C numbers for each token: take off V · C, not V.",
         'every + (not tied) * eight_rows(config)["unembedding"]':
@@ -390,6 +397,8 @@ TOTAL_MISTAKES = mistakes(
         'every + tied * eight_rows(config)["unembedding"]':
             "Tied, the one matrix counts once: take one of the two off, and add none.",
     }),
+    ("untied by default", "Without a second argument it counts as tied: tied=True.",
+     ("tied: bool = True", "tied: bool = False")),
     *instead("sum(eight_rows(config).values()) + sum(left_out(config).values())", {
         "sum(eight_rows(config).values())":
             "Where are the positions, biases and norms of left_out?",
@@ -473,6 +482,7 @@ LARGEST_MISTAKES = mistakes(
             "where <= belongs?",
         "<= budget + 1": "One byte more than the budget no longer fits: the budget is the most.",
         "<= budget * 1e9": GIGABYTES,
+        "<= budget / 8": "The budget is in bytes, and so is what a weight takes: bits play no part.",
     }),
     *instead(ROWS, {
         f"({ROWS} + sum(left_out(config).values()))":

@@ -23,9 +23,13 @@ def bare(tmp_path_factory):
     return environment.python_of(folder)
 
 
-def run(*words, cwd=ROOT):
+# As if there were no .venv: a command stays in the Python that it was started with.
+HERE = {**os.environ, command_line.NESTED: "1"}
+
+
+def run(*words, cwd=ROOT, env=HERE):
     return subprocess.run(
-        [str(word) for word in words], cwd=cwd, capture_output=True, text=True
+        [str(word) for word in words], cwd=cwd, capture_output=True, text=True, env=env
     )
 
 
@@ -41,6 +45,18 @@ def test_doctor_on_a_bare_python_names_the_remedy(bare, tmp_path):
     assert done.returncode == 1
     assert "not installed: torch" in done.stdout
     assert "python -m course_lib lab" in done.stdout
+
+
+def test_what_needs_packages_runs_in_the_venv_where_they_are(bare, monkeypatch):
+    words = ["-m", "course_lib", "assignment", "list"]
+    refused = run(bare, *words)
+    assert refused.returncode == 1 and "course_lib test 06" in refused.stderr
+    monkeypatch.setattr(command_line, "missing", lambda packages: ["torch"])
+    monkeypatch.setattr(command_line, "venv_python", lambda: bare)
+    ran = []
+    monkeypatch.setattr(command_line, "attended", lambda line, env: ran.append(line))
+    command_line.main(["assignment", "list"])
+    assert ran == [[bare, *words]]
 
 
 def test_unknown_lesson_is_one_sentence(bare):
@@ -224,7 +240,7 @@ def test_doctor_passes_here():
 
 def test_a_console_without_the_marks_does_not_fail(bare):
     words = [bare, "-m", "course_lib", "doctor"]
-    odd = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    odd = {**HERE, "PYTHONIOENCODING": "cp1252"}
     done = subprocess.run(words, cwd=ROOT, capture_output=True, env=odd)
     assert done.returncode == 1 and b"not installed" in done.stdout
 
