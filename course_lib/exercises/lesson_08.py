@@ -863,7 +863,7 @@ def two_texts(generator, length: int, size: int) -> tuple:
 
 def texts(generator):
     """Short ones to be shown, longer ones, and one of a real length."""
-    sizes = ((8, 3), (10, 4), (120, 5), (160, 7), (4_000, 100))
+    sizes = ((6, 3), (10, 4), (120, 5), (160, 7), (4_000, 100))
     return [two_texts(generator, *size) for size in sizes]
 
 
