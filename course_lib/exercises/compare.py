@@ -214,7 +214,9 @@ def difference(value: Any, right: Any, tolerance: float = 1e-4) -> str:
     if isinstance(value, tuple | list) and not all(map(_is_number, [*value, *right])):
         return _of_lists(value, right, tolerance)
     if isinstance(value, str | bytes):
-        return _of_lists(list(value), list(right), tolerance) if right else ""
+        letters = len(value), len(right)
+        known = right and letters != (1, 1)  # one letter is not made of others
+        return _of_lists(list(value), list(right), tolerance) if known else ""
     if isinstance(value, bool):
         return ""
     if isinstance(value, int | float | list | tuple | torch.Tensor | np.ndarray):
@@ -370,6 +372,7 @@ NICE = {-1.0: "with the other sign", 2.0: "twice as large", 0.5: "half as large"
 NAMED = {
     math.log(2): "ln 2",
     1 / math.log(2): "1 / ln 2",
+    1 / math.log(10): "1 / ln 10",
     math.e: "e",
     1 / math.e: "1 / e",
 }

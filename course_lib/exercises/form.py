@@ -50,17 +50,27 @@ def edited(function: Callable, *edits: tuple[str, str]) -> Callable:
 def mistakes(function: Callable, *rows: tuple) -> tuple[Wrong, ...]:
     """Likely mistakes in an answer. A row: name, sentence, then (old, new) edits.
 
-    In the place of the edits there may be one function, where an edit can't say it.
+    In the place of the edits there may be one function, where an edit can't say it; in
+    the place of the sentence `...`, for that of the row before.
     """
-    return tuple(
-        Wrong(name, how[0] if callable(how[0]) else edited(function, *how), words)
-        for name, words, *how in rows
-    )
+    found = []
+    for name, words, *how in rows:
+        words = found[-1].words if words is ... else words
+        answer = how[0] if callable(how[0]) else edited(function, *how)
+        found.append(Wrong(name, answer, words))
+    return tuple(found)
 
 
-def instead(right: str, wrong: dict[str, str]) -> list[tuple]:
-    """Rows of mistakes for what may stand in the place of some text: each, its sentence."""
-    return [(text, words, (right, text)) for text, words in wrong.items()]
+def instead(right: str, wrong: dict[str | tuple[str, ...], str]) -> list[tuple]:
+    """Rows of mistakes for what may stand in the place of some text: each, its sentence.
+
+    Several texts may share a sentence: {("a / c", "b / c"): "It divides by c."}.
+    """
+    return [
+        (text, words, (right, text))
+        for texts, words in wrong.items()
+        for text in ([texts] if isinstance(texts, str) else texts)
+    ]
 
 
 def agrees(
@@ -71,7 +81,7 @@ def agrees(
     look: Callable[[Any], Any] = lambda value: value,
     after: bool | Callable[[tuple], Any] = False,
     why: Callable[[tuple, Any, Any], str] | None = None,
-    shows: str = "{}",
+    shows: str | Callable[..., str] = "{}",
 ) -> Callable[[Any, torch.Generator], None]:
     """Make a check: on all cases, lists of arguments, the answer does as the oracle.
 
@@ -80,7 +90,8 @@ def agrees(
     Cases are drawn again until all mistakes that they can tell apart are told apart.
     `why` says what parts a wrong value from the right one of its type, where numbers
     are only labels.
-    `shows` is how the call is written with what `look` does: "{}.sum(-1)".
+    `shows` is how the call is written with what `look` does: "{}.sum(-1)"; or a function
+    of the arguments, which writes it all.
     """
     check = Agreement(oracle, cases, wrong, tolerance, look, after, why, shows)
     return check.run
@@ -97,8 +108,9 @@ class Agreement:
     look: Callable
     after: bool | Callable
     why: Callable | None = None
-    shows: str = "{}"
+    shows: str | Callable[..., str] = "{}"
     kinds: int = field(default=0, init=False)  # how many mistakes cases tell apart
+    last: tuple = field(default=(b"", ()), init=False)  # a chance, and what it drew
 
     def run(self, answer: Callable, generator: torch.Generator) -> None:
         """Raise Mistake, or the answer's own error, unless it does as the oracle."""
@@ -129,7 +141,17 @@ class Agreement:
         return value, left if self.after else None
 
     def draw(self, generator: torch.Generator) -> tuple[list, list, list]:
-        """Cases, what the oracle does on them, and what each mistake does."""
+        """Cases, what the oracle does on them, and what each mistake does.
+
+        The same chance draws the same, so for a second answer nothing is run again.
+        """
+        chance = generator.get_state().numpy().tobytes() if generator else b""
+        if not chance or self.last[0] != chance:
+            self.last = chance, self.fresh(generator)
+        return self.last[1]
+
+    def fresh(self, generator: torch.Generator) -> tuple[list, list, list]:
+        """The same, drawn until all mistakes that can be told apart are told apart."""
         if not self.kinds:
             seeds = (torch.Generator().manual_seed(seed) for seed in range(TRIALS))
             self.kinds = max(self.count(*self.once(seed)[1:]) for seed in seeds)
@@ -154,6 +176,12 @@ class Agreement:
             count += words in (None, one.words)
         return count
 
+    def call(self, answer: Callable, inputs: tuple, looked: bool = False) -> str:
+        """The call as it is shown; with what `look` does, if the value was looked at."""
+        if callable(self.shows):
+            return self.shows(*inputs)
+        return (self.shows if looked else "{}").format(called(answer.__name__, inputs))
+
     def explain(self, answer: Callable, given: list, did: list, right: list) -> None:
         """Say how the smallest case differs, where no likely mistake does the same."""
         failed = [
@@ -164,7 +192,7 @@ class Agreement:
         inputs, (value, after), (wanted, before) = min(
             failed, key=lambda row: (size(row[0]), len(shown(row[0])))
         )
-        call = called(answer.__name__, inputs)
+        call = self.call(answer, inputs)
         if isinstance(value, Failed) and not isinstance(wanted, Failed):
             try:
                 self.look(answer(*copies(inputs)))
@@ -174,7 +202,7 @@ class Agreement:
         if not same(value, wanted, self.tolerance):
             alike = type(value) is type(wanted)
             how = self.why(inputs, value, wanted) if self.why and alike else ""
-            call = self.shows.format(call) if alike else call
+            call = self.call(answer, inputs, alike)
             raise Mistake(told(call, value, wanted, self.tolerance, how))
         seen = getattr(self.after, "__name__", "its arguments").replace("_", " ")
         of_them = "" if seen == "<lambda>" else f" in {seen}"

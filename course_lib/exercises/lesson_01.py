@@ -23,6 +23,11 @@ def single(chunk: bytes) -> list[bytes]:
     return [bytes([byte]) for byte in chunk]
 
 
+def numbered(tokens: list[bytes]) -> dict[bytes, int]:
+    """Ranks in the order in which tokens stand."""
+    return {token: rank for rank, token in enumerate(tokens)}
+
+
 def vocabulary(generator: torch.Generator, text: str, merges: int) -> dict[bytes, int]:
     """Ranks few enough to be shown: a text's bytes in a random order, then its merges.
 
@@ -31,7 +36,16 @@ def vocabulary(generator: torch.Generator, text: str, merges: int) -> dict[bytes
     start = sorted(set(single(text.encode())))
     order = torch.randperm(len(start), generator=generator).tolist()
     grown = list(tokenizer.train(text, 256 + merges, WHOLE))[256:]
-    return {token: rank for rank, token in enumerate([start[i] for i in order] + grown)}
+    return numbered([start[i] for i in order] + grown)
+
+
+def cuts(inputs: tuple, value: list, right: list) -> str:
+    """Where a text is cut, and where it should be: ids are only labels."""
+    tokens = {rank: repr(token)[2:-1] for token, rank in inputs[1].items()}
+    if {type(id) for id in value} > {int}:
+        return ""
+    ours, wanted = ("|".join(tokens.get(i, "?") for i in ids) for ids in (value, right))
+    return f"that is {ours}, and should be {wanted}" if len(ours + wanted) < 160 else ""
 
 
 # 01.merge ---------------------------------------------------------------------------
@@ -74,6 +88,8 @@ MERGE_MISTAKES = mistakes(
      (GLUE, "pass")),
     ("only glued pairs", "It keeps the glued pairs only. The other parts stay as they are.",
      (TAKE, "pass")),
+    ("a return in the loop", "It returns after the first step: move return out of the loop.",
+     ("    return merged", "        return merged")),
     ("list against tuple",
      "Nothing was glued together. (A list, such as parts[i : i + 2], never equals a tuple.)",
      (HERE, "parts[i : i + 2] == pair")),
@@ -109,11 +125,14 @@ def replaced(parts: list[bytes], pair: tuple[bytes, bytes]) -> list[bytes]:
     return [known[ord(one) - 1000] for one in text]
 
 
-def lost_bytes(inputs: tuple, value: list, right: list) -> str:
-    """What is wrong if bytes were lost or doubled."""
-    if {type(part) for part in value} > {bytes} or b"".join(value) == b"".join(right):
+def first_difference(inputs: tuple, value: list, right: list) -> str:
+    """Whether bytes were lost or doubled, or else the first boundary that is wrong."""
+    if {type(part) for part in value} > {bytes}:
         return ""
-    return "the bytes changed, and merging only moves boundaries"
+    if b"".join(value) != b"".join(right):
+        return "the bytes changed, and merging only moves boundaries"
+    i = next(i for i, (ours, wanted) in enumerate(zip(value, right)) if ours != wanted)
+    return f"part {i} is {value[i]}, and should be {right[i]}"
 
 
 def merges(*cases: tuple) -> list[tuple]:
@@ -148,7 +167,7 @@ def runs(generator):
 
 
 def merges_as(cases):
-    return agrees(replaced, cases, MERGE_MISTAKES, why=lost_bytes)
+    return agrees(replaced, cases, MERGE_MISTAKES, why=first_difference)
 
 
 MERGE = Exercise(
@@ -241,6 +260,10 @@ ENCODE_CHUNK_MISTAKES = mistakes(
      (IDS, "[part[0] if len(part) == 1 else ranks[part] for part in parts]")),
     ("tokens for ids", "These are the tokens themselves; give their ids: ranks[token].",
      (IDS, "parts")),
+    ("whole numbers",
+     "A byte of a chunk is a whole number, and the keys of ranks are bytes: bytes([byte]) "
+     "makes one.",
+     ("bytes([byte])", "byte")),
     ("never merged", "Nothing is merged: these are the ranks of single bytes.",
      ("while", "while False and")),
 )  # fmt: skip
@@ -253,12 +276,12 @@ def unmerged(generator):
 
 def grown_tokens(generator):
     doubled = [b"a" * 2**i for i in range(4)]
-    ranks = {token: rank for rank, token in enumerate([b"b", *doubled])}
+    ranks = numbered([b"b", *doubled])
     return [(b"a" * count, ranks) for count in (8, 4, 7, 1, 0)] + [(b"aabaab", ranks)]
 
 
 def ranked(generator):
-    start = {token: rank for rank, token in enumerate(single(b"dabc"))}
+    start = numbered(single(b"dabc"))
     traps = [
         (b"abc", {**start, b"abc": 4}),
         (b"abcd", {**start, b"bc": 4, b"ab": 5, b"cd": 6}),
@@ -270,7 +293,7 @@ def ranked(generator):
 
 
 def encodes_as(cases):
-    return agrees(tokenizer.encode_long_chunk, cases, ENCODE_CHUNK_MISTAKES)
+    return agrees(tokenizer.encode_long_chunk, cases, ENCODE_CHUNK_MISTAKES, why=cuts)
 
 
 ENCODE_CHUNK = Exercise(
@@ -386,19 +409,15 @@ def texts(generator) -> list[bytes]:
 
 
 def whole_texts(generator):
-    both = (
-        [104, 233, 195, 169],
-        {104: b"h", 233: "é".encode(), 195: b"\xc3", 169: b"\xa9"},
-    )
-    return [both, *by_bytes(*texts(generator), b"")]
+    ids, known = [104, 233, 195, 169], [b"h", "é".encode(), b"\xc3", b"\xa9"]
+    return [(ids, dict(zip(ids, known))), *by_bytes(*texts(generator))]
 
 
 def broken_texts(generator):
     smile = "😀".encode()
-    cut = whole(generator, 1, 3)
-    broken = (smile[:cut], b"ok " + smile[:cut], smile[cut:] + b" ok",
-              b"ok " + smile[:cut] + b" end", "é".encode()[:1] + "é".encode())  # fmt: skip
-    return by_bytes(*broken) + by_pieces(generator, *broken)
+    ends = smile[: whole(generator, 1, 3)], b"ok " + smile[:2], "é".encode()[:1]
+    inside = smile[1:] + b" ok", b"ok " + smile[:3] + b" end", b"\xc3\xc3\xa9", b""
+    return by_bytes(*ends, *inside) + by_pieces(generator, *ends, *inside)
 
 
 def decodes_as(cases):
@@ -479,6 +498,9 @@ ENCODE_MISTAKES = mistakes(
      (CHUNK, f"[{CHUNK}]")),
     ("the last chunk only", "It keeps the last chunk's ids only: add each chunk's, with +=.",
      ("ids +=", "ids =")),
+    ("extend assigned",
+     "extend changes a list and gives None: write ids.extend(…) alone, or ids += ….",
+     (f"ids += {CHUNK}", f"ids = ids.extend({CHUNK})")),
     ("the first chunk only", "It returns after the first chunk: move return out of the loop.",
      ("    return", "        return")),
     ("chunks of text", "A chunk is text, and encode_chunk wants bytes: to_bytes(chunk).",
@@ -505,8 +527,8 @@ def with_ranks(generator: torch.Generator, *texts: str, merges: int = 4) -> list
 
 
 def two_words(generator):
-    start = {token: rank for rank, token in enumerate(single(b" ba"))}
-    texts = ("ab ab ab", "no no, no no", "on  and on", "é é")
+    start = numbered(single(b" ba"))
+    texts = ("ab ab ab", "no no, no no", "on  and on", "no né no né")
     across = "ab ab", {**start, b"b ": 3, b" a": 4, b"ab": 5}
     return [across, *with_ranks(generator, *texts)]
 
@@ -514,24 +536,21 @@ def two_words(generator):
 def any_text(generator):
     """Random texts, the lesson's, and one of as many chunks as its 20,000 characters."""
     some = [letters(generator, count, "aaabbcd   ") for count in (12, 16, 20, 24, 40)]
-    lesson = (
-        "The sun is shining in the",
-        "naïve 😀 தமிழ் 12,345  \n\n\tdef f(x): don't",
-    )
+    lesson = "The sun is shining", "naïve 😀 தமிழ் 12,345  \n\n\tdef f(x): don't"
     long = "a," * 2_000 + " a", {b"a": 2, b" ": 0, b",": 1, b" a": 3}
     return [*with_ranks(generator, *some, *lesson), long, ("", {b"a": 0})]
 
 
 def any_script(generator):
     one = letters(generator, 6, "ab é ß 😀 🎈 தமி 数字")
-    start = {token: rank for rank, token in enumerate(single(b"-ba"))}
+    start = numbered(single(b"-ba"))
     dashes = "a-b-a", {**start, b"a-": 3, b"-b": 4}, "[ab]|-"
     cases = with_ranks(generator, "é", "😀", "é é 😀 é", one)
     return [*cases, dashes, ("aaaa", {b"a": 0, b"aa": 1}, "a")]
 
 
 def encodes_like_tiktoken(cases):
-    return agrees(tiktoken_encode, cases, ENCODE_MISTAKES)
+    return agrees(tiktoken_encode, cases, ENCODE_MISTAKES, why=cuts)
 
 
 ENCODE = Exercise(
@@ -588,6 +607,8 @@ COST_MISTAKES = mistakes(
      (TOKENS, "len(set(encode(text)))")),
     ("a changed text", CHANGED, ("encode(text)", "encode(text.lower())")),
     ("a stripped text", CHANGED, ("encode(text)", "encode(text.strip())")),
+    ("a text stripped first", CHANGED,
+     (f"{TOKENS} / {CHARACTERS}", "len(encode(text.strip())) / len(text.strip())")),
     ("words encoded", CHANGED, (TOKENS, "sum(len(encode(word)) for word in text.split())")),
     ("whole numbers", "// rounds down to a whole number; divide with /, which gives a float.",
      (" / ", " // ")),
@@ -600,6 +621,7 @@ COST_MISTAKES = mistakes(
 )  # fmt: skip
 
 BYTES = typed("lambda text: list(text.encode())")
+DOUBLED = typed("lambda text: list(text + text)")
 POINTS = typed("lambda text: [ord(letter) for letter in text]")
 CAPITALS = typed("lambda text: [1 for letter in text if letter.isupper()]")
 
@@ -612,7 +634,8 @@ def shares(generator):
 
 def scripts(generator):
     text = letters(generator, 4, "éß😀தமழ数字")
-    return [(BYTES, text) for text in ("é", "aé", text, "naïve 😀 தமிழ் 数字" * 3)]
+    some = ("é", "aé", text, "naïve 😀 தமிழ் 数字" * 3)
+    return [(one, text) for one in (BYTES, DOUBLED) for text in some]
 
 
 def spaces(generator):

@@ -14,37 +14,15 @@ from course_lib.exercises.wants import want_type
 
 # 03.scores --------------------------------------------------------------------------
 
-TURNED, ROOT, SIZE = (
-    "key.transpose(-2, -1)",
-    "math.sqrt(query.shape[-1])",
-    "query.shape[-1])",
-)
-PRODUCTS = "query @ key.transpose(-2, -1)"
+TURNED, ROOT = "key.transpose(-2, -1)", "math.sqrt(query.shape[-1])"
+PRODUCTS = f"query @ {TURNED}"
 SCORES_OF = f"{PRODUCTS} / {ROOT}"
 IN_PLACE = (
     "It writes into the tensors that it is given, as /= and masked_fill_ do, and later cells "
     "still need them. Make new ones: x = x / 2 for x /= 2."
 )
-FROM_THE_END = (
-    "Axes may stand in front, or none. Count them from the end: T is axis -2, D is axis -1, "
-    "as in key.transpose(-2, -1) and query.shape[-1]."
-)
-LAST_TWO = (
-    "With axes in front, such as (B, H, T, D), the keys are turned wrongly. Turn the last "
-    "two axes only, and count from the end: key.transpose(-2, -1)."
-)
-PAIR_BY_PAIR = (
-    "Query i meets key i only. Each query should meet every key: a matrix product (@), not "
-    "number by number (*)."
-)
-LENGTH_ONE = (
-    "The vectors were brought to length one first. Take them as they are: a long key may "
-    "score more."
-)
-UNIT_QUERIES, UNIT_KEYS = (
-    ("query @", "F.normalize(query, dim=-1) @"),
-    (TURNED, "F.normalize(key, dim=-1).mT"),
-)
+UNIT_QUERIES = "query @", "F.normalize(query, dim=-1) @"
+UNIT_KEYS = TURNED, "F.normalize(key, dim=-1).mT"
 
 SCORES_MISTAKES = mistakes(
     gpt.scores,
@@ -55,8 +33,8 @@ SCORES_MISTAKES = mistakes(
     ("** 1/2", "They are divided by D and then by 2, because ** comes before /. Write ** 0.5.",
      (ROOT, "query.shape[-1] ** 1/2")),
     ("the root of T",
-     "They are divided by √T, the number of positions. D is the size of a query: the last "
-     "axis.", (SIZE, "query.shape[-2])")),
+     "They are divided by √T, the number of positions. D is the size of a query: the last axis.",
+     (ROOT, "math.sqrt(query.shape[-2])")),
     ("divided by T", "They are divided by T, the positions; divide by √D.",
      (ROOT, "query.shape[-2]")),
     ("torch.sqrt", "torch.sqrt takes a tensor, and a size is a plain number: math.sqrt(…).",
@@ -64,20 +42,24 @@ SCORES_MISTAKES = mistakes(
     ("rows and columns",
      "Rows and columns are swapped: row i should belong to query i, column j to key j.",
      (PRODUCTS, "key @ query.mT")),
-    ("number by number", PAIR_BY_PAIR, (PRODUCTS, "query * key")),
-    ("number by number, added up", PAIR_BY_PAIR, (PRODUCTS, "(query * key).sum(-1)")),
+    ("number by number",
+     "Query i meets key i only. Each query should meet every key: a matrix product (@), not "
+     "number by number (*).", (PRODUCTS, "query * key")),
+    ("number by number, added up", ..., (PRODUCTS, "(query * key).sum(-1)")),
     ("keys not turned",
      "(T, D) times (T, D) can't be multiplied: turn the keys on their side first, so that D "
      "meets D.", (TURNED, "key")),
     ("queries turned",
-     "The result is (D, D): the sum ran over the positions. Turn the keys, not the queries, so"
-     " that it runs over D.", (PRODUCTS, "query.mT @ key")),
+     "The result is (D, D): the sum ran over the positions. Turn the keys, not the queries, so "
+     "that it runs over D.", (PRODUCTS, "query.mT @ key")),
     ("query times query", "The queries meet each other; the keys are not used.",
      (TURNED, "query.mT")),
     ("key times key", "The keys meet each other; the queries are not used.",
      ("query @", "key @")),
-    ("cosines", LENGTH_ONE, UNIT_QUERIES, UNIT_KEYS, (f" / {ROOT}", "")),
-    ("cosines over the root", LENGTH_ONE, UNIT_QUERIES, UNIT_KEYS),
+    ("cosines",
+     "The vectors were brought to length one first. Take them as they are: a long key may score "
+     "more.", UNIT_QUERIES, UNIT_KEYS, (f" / {ROOT}", "")),
+    ("cosines over the root", ..., UNIT_QUERIES, UNIT_KEYS),
     ("reshape",
      "reshape and view only cut the same row of numbers anew, they turn nothing: "
      "key.transpose(-2, -1).", (TURNED, "key.reshape(*key.shape[:-2], *key.shape[:-3:-1])")),
@@ -86,18 +68,20 @@ SCORES_MISTAKES = mistakes(
      (SCORES_OF, f"({SCORES_OF}).softmax(-1)")),
     ("tril", "Scores after the diagonal are 0: the mask comes later, in the weights.",
      (SCORES_OF, f"({SCORES_OF}).tril()")),
-    ("key.T", LAST_TWO, (TURNED, "key.T")),
-    ("axes 0 and 1", LAST_TWO, (TURNED, "key.transpose(0, 1)")),
-    ("axes 1 and 2", FROM_THE_END, (TURNED, "key.transpose(1, 2)")),
-    ("permute", FROM_THE_END, (TURNED, "key.permute(0, 2, 1)")),
-    ("axes 2 and 3", FROM_THE_END, (TURNED, "key.transpose(2, 3)")),
-    ("two sizes", FROM_THE_END,
-     (f"return {PRODUCTS}", f"_, size = query.shape; return {PRODUCTS}")),
-    ("three sizes", FROM_THE_END,
-     (f"return {PRODUCTS}", f"_, _, d = query.shape; return {PRODUCTS}")),
+    ("key.T",
+     "With axes in front, such as (B, H, T, D), the keys are turned wrongly. Turn the last two "
+     "axes only, and count from the end: key.transpose(-2, -1).", (TURNED, "key.T")),
+    ("axes 0 and 1", ..., (TURNED, "key.transpose(0, 1)")),
+    ("axes 1 and 2",
+     "Axes may stand in front, or none. Count them from the end: T is axis -2, D is axis -1, as "
+     "in key.transpose(-2, -1) and query.shape[-1].", (TURNED, "key.transpose(1, 2)")),
+    ("permute", ..., (TURNED, "key.permute(0, 2, 1)")),
+    ("axes 2 and 3", ..., (TURNED, "key.transpose(2, 3)")),
+    ("two sizes", ..., (f"return {PRODUCTS}", f"_, size = query.shape; return {PRODUCTS}")),
+    ("three sizes", ..., (f"return {PRODUCTS}", f"_, _, d = query.shape; return {PRODUCTS}")),
     ("the size of axis 1",
      "With axes in front it divides by something other than √D. D is the last axis, whatever "
-     "stands in front: query.shape[-1].", (SIZE, "query.shape[1])")),
+     "stands in front: query.shape[-1].", (ROOT, "math.sqrt(query.shape[1])")),
 )  # fmt: skip
 
 
@@ -105,29 +89,19 @@ def by_einsum(query, key):
     return torch.einsum("...id,...jd->...ij", query, key) / query.shape[-1] ** 0.5
 
 
-def queries_and_keys(generator: torch.Generator, *shapes: tuple) -> list[tuple]:
-    """A query and a key of each shape, (…, T, D) with T and D never the same."""
-    return [(tenths(generator, *one), tenths(generator, *one)) for one in shapes]
+def pairs(*shapes: tuple) -> Callable:
+    """Cases of a query and a key (…, T, D), T and D never the same.
 
-
-def of_one_number(generator):
-    return queries_and_keys(generator, (3, 1), (4, 1))  # the root of 1 is 1
-
-
-def of_several_numbers(generator):
-    return queries_and_keys(generator, (2, 3), (3, 2), (4, 3), (3, 5))
-
-
-def of_many_heads(generator):
-    size = (2, 9, 10, 64)  # what the lesson's layer hands over, with a graph behind it
-    layer = torch.randn(2, *size, generator=generator).requires_grad_().unbind()
-    return [*queries_and_keys(generator, (2, 3, 4), (1, 3, 2, 4), (3, 2, 4, 1)), layer]
+    Those with heads have a graph behind them, as what the lesson's layer hands over.
+    """
+    return lambda generator: [
+        tuple(tenths(generator, *one).requires_grad_(len(one) == 4) for _ in "qk")
+        for one in shapes
+    ]
 
 
 SCORES = Exercise(
-    id="03.scores",
-    title="hold each query against each key",
-    minutes=8,
+    id="03.scores", title="hold each query against each key", minutes=8,
     rule=(
         "`query` and `key` both have shape (…, T, D): T positions, D numbers for each. Any "
         "axes may stand in front, such as (B, H) for batch and heads, or none. Return a "
@@ -140,13 +114,13 @@ SCORES = Exercise(
         Check("every query meets every key", 1, "holds query i against key j in row i, column j",
             "A matrix product, `@`, multiplies rows by columns. What must happen to the keys so "
             "that each becomes a column?",
-            agrees(by_einsum, of_one_number, SCORES_MISTAKES)),
+            agrees(by_einsum, pairs((3, 1), (4, 1)), SCORES_MISTAKES)),
         Check("divided by √D", 1, "divides by √D",
             "`math.sqrt(…)` of the length of a single query.",
-            agrees(by_einsum, of_several_numbers, SCORES_MISTAKES)),
+            agrees(by_einsum, pairs((2, 3), (3, 2), (4, 3), (3, 5)), SCORES_MISTAKES)),
         Check("axes in front", 1, "takes batch and heads in front",
             "`-1` is the last axis and `-2` the one before, however many there are.",
-            agrees(by_einsum, of_many_heads, SCORES_MISTAKES)),
+            agrees(by_einsum, pairs((2, 3, 4), (1, 3, 2, 4), (2, 9, 10, 64)), SCORES_MISTAKES)),
     ),
     wrong=SCORES_MISTAKES,
 )  # fmt: skip
@@ -157,30 +131,12 @@ SCORES = Exercise(
 LATER = "torch.ones_like(scores, dtype=torch.bool).triu(1)"
 MASKED = "scores.masked_fill(later, -torch.inf)"
 ALL_OF_IT = f"{MASKED}.softmax(-1)"
-STILL_SCORES = "These are still scores. After the mask comes a softmax over each row."
-WITH_INFINITY = (
-    "The masked scores were set to about 0, and a score of 0 is a score like others: e⁰ is 1. "
-    "Fill with minus infinity, -torch.inf."
-)
-ONCE_MORE = "The scores are divided once more. They come divided by √D already: take them as they are."
-COLUMNS = (
-    "The columns sum to one, the rows don't: the softmax runs over the wrong axis. Row i "
-    "shares out what position i has to give."
-)
-NOT_THE_LAST = (
-    "With axes in front, the softmax runs over an axis that is not the last. Count from the "
-    "end: -1."
-)
-T_IS_LAST = (
-    "With axes in front, the mask has the wrong size. It is T by T, and T is the last axis: "
-    "scores.shape[-1]."
-)
 
 WEIGHTS_MISTAKES = mistakes(
     gpt.attention_weights,
     ("mask after softmax",
-     "The rows no longer sum to one, because the mask came after the softmax: what it took "
-     "away is missing. Mask first.", (ALL_OF_IT, "scores.softmax(-1).masked_fill(later, 0)")),
+     "The rows no longer sum to one, because the mask came after the softmax: what it took away "
+     "is missing. Mask first.", (ALL_OF_IT, "scores.softmax(-1).masked_fill(later, 0)")),
     ("exp by hand",
      "With scores of 100 it gives NaN: e to the power of 100 is more than a number here can "
      "hold. softmax takes off the row's largest score first.",
@@ -188,19 +144,21 @@ WEIGHTS_MISTAKES = mistakes(
     ("no mask", "There is no mask: position 0 already looks at all that comes after it.",
      (".masked_fill(later, -torch.inf)", "")),
     ("the past masked",
-     "It hides the past and shows the future: the wrong triangle. Mask the places where the "
-     "key comes after the query.", (".triu(1)", ".tril(-1)")),
+     "It hides the past and shows the future: the wrong triangle. Mask the places where the key "
+     "comes after the query.", (".triu(1)", ".tril(-1)")),
     ("the past and itself",
-     "The last row is NaN: you masked the past, and the position itself. Mask what comes "
-     "after: triu, not tril.", (".triu(1)", ".tril()")),
+     "The last row is NaN: you masked the past, and the position itself. Mask what comes after: "
+     "triu, not tril.", (".triu(1)", ".tril()")),
     ("itself masked",
      "Row 0 is NaN: you masked the diagonal too, so position 0 may look at nobody. A position "
      "sees itself.", (".triu(1)", ".triu()")),
     ("too little masked",
-     "Each position sees the next one: the mask begins one place too late. triu(1) begins "
-     "right after the diagonal.", (".triu(1)", ".triu(2)")),
-    ("filled with 0", WITH_INFINITY, ("-torch.inf", "0")),
-    ("1e-9 for -1e9", WITH_INFINITY, ("-torch.inf", "1e-9")),
+     "Each position sees the next one: the mask begins one place too late. triu(1) begins right "
+     "after the diagonal.", (".triu(1)", ".triu(2)")),
+    ("filled with 0",
+     "The masked scores were set to about 0, and a score of 0 is a score like others: e⁰ is 1. "
+     "Fill with minus infinity, -torch.inf.", ("-torch.inf", "0")),
+    ("1e-9 for -1e9", ..., ("-torch.inf", "1e-9")),
     ("plus infinity",
      "Every row with a masked place is NaN. Is it filled with plus infinity? The softmax of "
      "minus infinity is 0.", ("-torch.inf", "torch.inf")),
@@ -213,31 +171,39 @@ WEIGHTS_MISTAKES = mistakes(
     ("zeros masked",
      "A score of exactly 0 is masked wherever it stands. Make the mask from places, not from "
      "scores: torch.ones(T, T).triu(1).", (LATER, "scores.tril() == 0")),
-    ("softmax of columns", COLUMNS, (".softmax(-1)", ".softmax(-2)")),
-    ("softmax(0)", COLUMNS, (".softmax(-1)", ".softmax(0)")),
+    ("softmax of columns",
+     "The columns sum to one, the rows don't: the softmax runs over the wrong axis. Row i "
+     "shares out what position i has to give.", (".softmax(-1)", ".softmax(-2)")),
+    ("softmax(0)", ..., (".softmax(-1)", ".softmax(0)")),
     ("softmax of the table",
      "All rows together sum to one: the softmax ran over the whole table. Each row should sum "
      "to one by itself.", (".softmax(-1)", ".flatten(-2).softmax(-1).view_as(scores)")),
-    ("no softmax", STILL_SCORES, (ALL_OF_IT, "scores.tril()")),
-    ("softmax forgotten", STILL_SCORES, (".softmax(-1)", "")),
+    ("no softmax", "These are still scores. After the mask comes a softmax over each row.",
+     (ALL_OF_IT, "scores.tril()")),
+    ("softmax forgotten", ..., (".softmax(-1)", "")),
     ("softmax twice", "The softmax runs twice, and makes the zeros of the first positive again.",
      (".softmax(-1)", ".softmax(-1).softmax(-1)")),
     ("log_softmax", "These are logarithms of weights: softmax, not log_softmax.",
      (".softmax(-1)", ".log_softmax(-1)")),
-    ("divided by the root of T", ONCE_MORE,
+    ("divided by the root of T",
+     "The scores are divided once more. They come divided by √D already: take them as they are.",
      (".softmax(-1)", ".div(len(scores) ** 0.5).softmax(-1)")),
-    ("divided by T", ONCE_MORE, (".softmax(-1)", ".div(len(scores)).softmax(-1)")),
+    ("divided by T", ..., (".softmax(-1)", ".div(len(scores)).softmax(-1)")),
     ("no exponential",
-     "The scores were divided by their sum, and some weights are below zero. Softmax takes e "
-     "to the power of each score first.",
+     "The scores were divided by their sum, and some weights are below zero. Softmax takes e to "
+     "the power of each score first.",
      (ALL_OF_IT, "(seen := scores.tril()) / seen.sum(-1, keepdim=True)")),
     ("even weights", "All weights of a row are the same: the scores are not used.",
      ("scores.masked_fill", "(0 * scores).masked_fill")),
-    ("softmax(1)", NOT_THE_LAST, (".softmax(-1)", ".softmax(1)")),
-    ("softmax without an axis", NOT_THE_LAST, (ALL_OF_IT, f"F.softmax({MASKED})")),
-    ("len(scores)", T_IS_LAST, (LATER, "torch.ones(len(scores), len(scores)).triu(1).bool()")),
-    ("two sizes", T_IS_LAST, ("later =", "T, _ = scores.shape; later =")),
-    ("the size of axis 1", T_IS_LAST,
+    ("softmax(1)",
+     "With axes in front, the softmax runs over an axis that is not the last. Count from the "
+     "end: -1.", (".softmax(-1)", ".softmax(1)")),
+    ("softmax without an axis", ..., (ALL_OF_IT, f"F.softmax({MASKED})")),
+    ("len(scores)",
+     "With axes in front, the mask has the wrong size. It is T by T, and T is the last axis: "
+     "scores.shape[-1].", (LATER, "torch.ones(len(scores), len(scores)).triu(1).bool()")),
+    ("two sizes", ..., ("later =", "T, _ = scores.shape; later =")),
+    ("the size of axis 1", ...,
      (LATER, "torch.ones(scores.shape[1], scores.shape[1]).triu(1).bool()")),
 )  # fmt: skip
 
@@ -251,8 +217,11 @@ def torch_weights(scores):
     )
 
 
-def tables(generator):
-    return [(tenths(generator, size, size),) for size in (2, 3, 4)]
+def tables(*shapes: tuple) -> Callable:
+    """Cases of scores (…, T, T); the larger have a graph behind them."""
+    return lambda generator: [
+        (tenths(generator, *one).requires_grad_(one[-1] == 10),) for one in shapes
+    ]
 
 
 def tables_of_the_lesson(generator):
@@ -263,10 +232,8 @@ def tables_of_the_lesson(generator):
     return [(tenths(generator, 3, 3),), (small,), (large,), (-large,)]
 
 
-def tables_with_axes(generator):
-    shapes = (3, 2, 2), (2, 1, 3, 3), (1, 4, 2, 2), (2, 3, 2, 2)
-    layer = torch.randn(2, 9, 10, 10, generator=generator).requires_grad_()
-    return [*((tenths(generator, *one),) for one in shapes), (layer,)]
+SMALL = tables((2, 2), (3, 3), (4, 4))
+WITH_AXES = tables((3, 2, 2), (2, 1, 3, 3), (1, 4, 2, 2), (2, 3, 2, 2), (2, 9, 10, 10))
 
 
 def of_tensor(method: Callable) -> Callable:
@@ -275,9 +242,7 @@ def of_tensor(method: Callable) -> Callable:
 
 
 WEIGHTS = Exercise(
-    id="03.attention_weights",
-    title="from scores to weights",
-    minutes=10,
+    id="03.attention_weights", title="from scores to weights", minutes=10,
     rule=(
         "`scores` has shape (…, T, T): row `i` says how well query `i` fits each key. Any "
         "axes may stand in front, or none. Turn each row into weights by a softmax over "
@@ -291,19 +256,19 @@ WEIGHTS = Exercise(
         Check("rows sum to one", 1, "gives rows that sum to one",
             "What is taken away after the softmax is missing from the sum. And which axis is a "
             "row?",
-            agrees(torch_weights, tables, WEIGHTS_MISTAKES,
+            agrees(torch_weights, SMALL, WEIGHTS_MISTAKES,
                    look=of_tensor(lambda value: value.sum(-1)), shows="{}.sum(-1)")),
         Check("the future is hidden", 1, "hides all that comes after",
             "`torch.ones(T, T).triu(1).bool()` is True where the column comes after the row. "
             "Which score becomes a weight of 0?",
-            agrees(torch_weights, tables, WEIGHTS_MISTAKES,
+            agrees(torch_weights, SMALL, WEIGHTS_MISTAKES,
                    look=of_tensor(lambda value: value.triu(1)), shows="{}.triu(1)")),
         Check("torch agrees", 1, "agrees with torch's own attention",
             "`softmax` of the masked scores, and nothing else.",
             agrees(torch_weights, tables_of_the_lesson, WEIGHTS_MISTAKES)),
         Check("axes in front", 1, "takes batch and heads in front",
             "`softmax(-1)` is over the last axis, however many there are.",
-            agrees(torch_weights, tables_with_axes, WEIGHTS_MISTAKES)),
+            agrees(torch_weights, WITH_AXES, WEIGHTS_MISTAKES)),
     ),
     wrong=WEIGHTS_MISTAKES,
 )  # fmt: skip
@@ -311,13 +276,8 @@ WEIGHTS = Exercise(
 
 # 03.split_heads ---------------------------------------------------------------------
 
-CUT, MOVED = "x.reshape(len(x), heads, x.shape[1], -1)", "Wanted: (B, H, T, D)."
-CUT_AND_SWAPPED = "x.unflatten(-1, (heads, -1)).transpose(1, 2)"
-CUT_ANEW = (
-    "Numbers of one position ended up at another. view and reshape only cut the same row of "
-    "numbers anew, they don't swap axes: cut the channels first, (B, T, H, D), then transpose."
-)
-ONE_TENSOR = "It returns the heads one by one; put them together into one tensor, heads on axis 1."
+CUT = "reshape(len(x), heads, x.shape[1], -1)"
+HALVED = "x.unflatten(-1, (heads, -1)).transpose(1, 2)"
 
 SPLIT_MISTAKES = mistakes(
     gpt.split_heads,
@@ -326,35 +286,39 @@ SPLIT_MISTAKES = mistakes(
      (".transpose(1, 2)", "")),
     ("batch and heads",
      "The result is (H, B, T, D): batch and heads are swapped. Wanted: (B, H, T, D).",
-     (CUT_AND_SWAPPED, "torch.stack(x.chunk(heads, dim=-1))")),
+     (HALVED, "torch.stack(x.chunk(heads, dim=-1))")),
     ("heads last",
-     "The result is (B, T, D, H): the heads come last, and D before them. Wanted: (B, H, T, "
-     "D).", (CUT_AND_SWAPPED, "x.unflatten(-1, (-1, heads))")),
+     "The result is (B, T, D, H): the heads come last, and D before them. Wanted: (B, H, T, D).",
+     (HALVED, "x.unflatten(-1, (-1, heads))")),
     ("D and H",
      "The result is (B, D, T, H): H and D are mixed up. There are H heads of D channels each. "
-     "Wanted: (B, H, T, D).", (CUT_AND_SWAPPED, "x.unflatten(-1, (-1, heads)).transpose(1, 2)")),
+     "Wanted: (B, H, T, D).", (HALVED, "x.unflatten(-1, (-1, heads)).transpose(1, 2)")),
     ("the last two axes",
      "The result is (B, H, D, T): the last two axes are swapped. Wanted: (B, H, T, D).",
      (".transpose(1, 2)", ".permute(0, 2, 3, 1)")),
-    ("a list of heads", ONE_TENSOR, (CUT_AND_SWAPPED, "list(x.chunk(heads, dim=-1))")),
-    ("a tuple of heads", ONE_TENSOR, (CUT_AND_SWAPPED, "x.chunk(heads, dim=-1)")),
+    ("a list of heads",
+     "It returns the heads one by one; put them together into one tensor, heads on axis 1.",
+     (HALVED, "list(x.chunk(heads, dim=-1))")),
+    ("a tuple of heads", ..., (HALVED, "x.chunk(heads, dim=-1)")),
     ("C / H", "D is a whole number, and / gives 16.0, a float: write C // H.",
-     (CUT_AND_SWAPPED, "x.view(*x.shape[:2], heads, x.shape[-1] / heads).transpose(1, 2)")),
-    ("view for transpose", CUT_ANEW, (CUT_AND_SWAPPED, CUT)),
-    ("view after transpose", CUT_ANEW,
-     (CUT_AND_SWAPPED, "x.transpose(1, 2).reshape(len(x), heads, x.shape[1], -1)")),
+     (HALVED, "x.view(*x.shape[:2], heads, x.shape[-1] / heads).transpose(1, 2)")),
+    ("view for transpose",
+     "Numbers of one position ended up at another. view and reshape only cut the same row of "
+     "numbers anew, they don't swap axes: cut the channels first, (B, T, H, D), then transpose.",
+     (HALVED, f"x.{CUT}")),
+    ("view after transpose", ..., (HALVED, f"x.transpose(1, 2).{CUT}")),
     ("stacked and cut",
      "Numbers of one text ended up in another: the batch was cut anew. Move an axis with "
      "transpose or permute; view and reshape don't move anything.",
-     (CUT_AND_SWAPPED, "torch.stack(x.chunk(heads, dim=-1)).reshape(len(x), heads, x.shape[1], -1)")),
+     (HALVED, f"torch.stack(x.chunk(heads, dim=-1)).{CUT}")),
     ("interleaved heads",
      "The heads are interleaved, as cards are dealt. Head 0 should get the first D channels, "
      "head 1 the next D: H before D.",
-     (CUT_AND_SWAPPED, "x.unflatten(-1, (-1, heads)).permute(0, 3, 1, 2)")),
+     (HALVED, "x.unflatten(-1, (-1, heads)).permute(0, 3, 1, 2)")),
     ("the same channels", "All heads got the same channels; each should get its own.",
-     (CUT_AND_SWAPPED, "torch.stack([x[:, :, : x.shape[-1] // heads]] * heads, dim=1)")),
-    ("heads turned round", "The heads come in reverse order: head 0 gets the first D channels.",
-     (CUT_AND_SWAPPED, f"{CUT_AND_SWAPPED}.flip(1)")),
+     (HALVED, "torch.stack([x[:, :, : x.shape[-1] // heads]] * heads, dim=1)")),
+    ("heads turned round", "The heads are in reverse order: head 0 should get the first D channels.",
+     (HALVED, f"{HALVED}.flip(1)")),
 )  # fmt: skip
 
 
@@ -367,27 +331,27 @@ def halves(numbers: Callable, *sizes: tuple) -> Callable:
 
     def cases(generator):
         drawn = (torch.randperm(5, generator=generator)[:4] + 2).tolist()
-        return [(numbers(generator, b, t, h * d), h) for b, t, h, d in (*sizes, drawn)]
+        return [
+            (numbers(generator, b, t, h * d).requires_grad_(t == 10), h)
+            for b, t, h, d in (*sizes, drawn)
+        ]
 
     return cases
 
 
 def places(generator, texts, positions, channels):
     """Text 1, position 2 holds 12 in all channels, so that only moves of these show."""
-    number = (
-        10.0 * torch.arange(texts)[:, None, None] + torch.arange(positions)[:, None]
-    )
-    return number.repeat(1, 1, channels)
+    number = 10.0 * torch.arange(texts)[:, None] + torch.arange(positions)  # (B, T)
+    return number[:, :, None].repeat(1, 1, channels)
 
 
 nothing_but_shape = of_tensor(lambda value: torch.full(value.shape, torch.nan))
 EQUAL = (2, 3, 2, 2), (2, 2, 3, 2), (2, 2, 2, 3), (3, 2, 2, 2)  # B, T, H, D
+LESSON = (2, 10, 9, 64)
 
 
 SPLIT_HEADS = Exercise(
-    id="03.split_heads",
-    title="share the channels out among the heads",
-    minutes=8,
+    id="03.split_heads", title="share the channels out among the heads", minutes=8,
     rule=(
         "`x` has shape (B, T, C). Return one tensor (B, H, T, D), where H is `heads` and "
         "D = C / H: head 0 gets the first D channels of every position, head 1 the next D, "
@@ -398,14 +362,14 @@ SPLIT_HEADS = Exercise(
     checks=(
         Check("the shape", 1, "gives (B, H, T, D)",
             "Two steps: (B, T, C) → (B, T, H, D) → (B, H, T, D).",
-            agrees(by_slices, halves(tenths, (2, 10, 9, 64)), SPLIT_MISTAKES, look=nothing_but_shape)),
+            agrees(by_slices, halves(tenths, LESSON), SPLIT_MISTAKES, look=nothing_but_shape)),
         Check("positions stay apart", 1, "keeps texts and positions apart",
             "`x.unflatten(-1, (…, …))` cuts the last axis in two. `transpose` swaps two axes; "
             "`view` and `reshape` swap nothing.",
             agrees(by_slices, halves(places, *EQUAL), SPLIT_MISTAKES)),
         Check("channels stay together", 1, "gives head h channels h·D to (h + 1)·D",
             "What is `x[:, :, :D]`? That is all that head 0 works with.",
-            agrees(by_slices, halves(tenths, *EQUAL, (2, 10, 9, 64)), SPLIT_MISTAKES)),
+            agrees(by_slices, halves(tenths, *EQUAL, LESSON), SPLIT_MISTAKES)),
     ),
     wrong=SPLIT_MISTAKES,
 )  # fmt: skip
@@ -428,14 +392,12 @@ def previous_word(positions: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 EYE, WISH, BACK = "torch.eye(positions)", "key.roll(1, 0)", "return query, key"
 LONG = "100 * math.sqrt(positions) * wish"
-ONE_ROW_EACH = (
-    "Give one row for each position, (positions, D), whatever their number is."
-)
+ONE_ROW_EACH = "Give one row for each position, (positions, D), however many there are."
 A_TUPLE = "Return two tensors, one after the other: return query, key."
 LARGE_ENOUGH = (
     "Infinite times 0 is NaN. A large number will do: scores of 100 are enough."
 )
-DECIMALS = "Decimal numbers are wanted: .float() makes them."
+DECIMALS = "Decimal numbers of one kind are wanted: .float() makes them."
 SAME_D = "So they can't be multiplied: give both the same D."
 AHEAD = (
     "Position i reaches for position i + 1, which the mask hides. Row i should ask for i - 1. "
@@ -489,6 +451,7 @@ PREVIOUS_MISTAKES = mistakes(
     ("one tensor", A_TUPLE, (BACK, "return torch.stack([query, key])")),
     ("a list", A_TUPLE, (BACK, "return [query, key]")),
     ("the weights", A_TUPLE, (BACK, "return wish")),
+    ("double and float", DECIMALS, (BACK, "return query.double(), key")),
     ("whole numbers", DECIMALS, (BACK, "return query.long(), key.long()")),
 )  # fmt: skip
 
@@ -504,7 +467,7 @@ def made_by(answer: Callable, positions: int) -> tuple[torch.Tensor, torch.Tenso
         want_type(rows, torch.Tensor, f"A part of {call}")
         for fine, words in (
             (len(shape) == 2 and shape[0] == positions, ONE_ROW_EACH),
-            (rows.is_floating_point(), DECIMALS),
+            (rows.is_floating_point() and rows.dtype is made[0].dtype, DECIMALS),
             (bool(rows.isfinite().all()), LARGE_ENOUGH),
         ):
             if not fine:
@@ -567,9 +530,7 @@ def looks_firmly(previous_word, generator):
 
 
 PREVIOUS_WORD = Exercise(
-    id="03.previous_word",
-    title="build a head that looks one word back",
-    minutes=15,
+    id="03.previous_word", title="build a head that looks one word back", minutes=15,
     rule=(
         "No training: write down the queries and keys yourself. Return a tuple `query, "
         "key` of two tensors of decimal numbers, both (positions, D), one row for each "
@@ -581,16 +542,13 @@ PREVIOUS_WORD = Exercise(
     reference=previous_word,
     checks=(
         Check("a query and a key for each", 1, "gives each position a query and a key",
-            "`return query, key`, both with as many rows as there are positions.",
-            two_tables),
+            "`return query, key`, both with as many rows as there are positions.", two_tables),
         Check("looks one back", 2, "makes every position look at the one before",
             "Let the key of position j be 1 at place j and 0 elsewhere: `torch.eye(positions)`. "
-            "What should query i be, to fit key i - 1 and no other?",
-            looks_one_back),
+            "What should query i be, to fit key i - 1 and no other?", looks_one_back),
         Check("firmly", 1, "gives it 0.9 of the weight, among up to 64 positions",
             "Multiply the queries by a large number. How large, if the scores are divided by "
-            "√D?",
-            looks_firmly),
+            "√D?", looks_firmly),
     ),
     wrong=PREVIOUS_MISTAKES,
 )  # fmt: skip
@@ -601,33 +559,6 @@ PREVIOUS_WORD = Exercise(
 STEP, LAST = "torch.arange(1, x.shape[-1] + 1).to(x)", "changed[:, -1] +="
 BOTH = "before, after = attention(x)[:, :-1], attention(changed)[:, :-1]"
 VERDICT = "not torch.allclose(before, after, atol=1e-5)"
-THE_SAME_X = (
-    "It says False whatever the function does. Does attention get the same x every time, so "
-    "that nothing can change? After `changed = x` both names mean one tensor; x.clone() makes "
-    "a second."
-)
-OTHER_POSITIONS = (
-    "It says True of functions that never read the last position. Does it change another, or "
-    "more? The axes are (B, T, C): the last position is x[:, -1], and the outputs before it "
-    "are [:, :-1]."
-)
-ALL_BEFORE_IT = "It misses some positions. Compare the outputs of all positions but the last, [:, :-1]."
-EVERY_CHANNEL = (
-    "It misses a peek at some channels. Change every channel of the last position, and compare "
-    "every one."
-)
-ALL_TEXTS = "It misses a function that peeks in one text of the batch only. Change and compare all texts."
-BOTH_WAYS = "It misses an output that moves the other way: a change may go down too. Take .abs()."
-ROUNDING = (
-    "It says True of a causal function whose outputs differ by less than 0.000001, which is "
-    "rounding. Let differences up to 1e-5 pass: torch.allclose has an atol for that, which is "
-    "1e-8 if you don't give it."
-)
-MORE = (
-    "It misses a function in which every position reads a hundredth of the one before. Change "
-    "the last position by more, 1 for one, and let no difference above 1e-5 pass."
-)
-ONE_BOOL = "It returns a tensor; one bool is wanted, whatever the size: bool(….any()), for one."
 X_CHANGED = (
     "x itself was changed, and whoever uses it next gets the changed one. Work on a copy: "
     "x.clone()."
@@ -641,8 +572,14 @@ LEAKS_MISTAKES = mistakes(
     ("upside down",
      "Upside down: it says True of a causal function, and False of one that peeks. True means "
      "that it leaks.", (VERDICT, VERDICT[4:])),
-    ("the first changed", OTHER_POSITIONS,
-     (LAST, "changed[:, 0] +="), (BOTH, BOTH.replace(":-1", "1:"))),
+    ("the first changed",
+     "It says True of functions that never read the last position. Does it change another, or "
+     "more? The axes are (B, T, C): the last position is x[:, -1], and the outputs before it "
+     "are [:, :-1].", (LAST, "changed[:, 0] +="), (BOTH, BOTH.replace(":-1", "1:"))),
+    ("the last text, outputs before the last", ..., (LAST, "changed[-1] +=")),
+    ("the last channel", ..., (f"{LAST} {STEP}", "changed[..., -1] += 1")),
+    ("everything", ..., (LAST, "changed +=")),
+    ("the last but one", ..., (LAST, "changed[:, -2] +=")),
     ("the last text",
      "It changes a text, not a position. The axes are (B, T, C): the last position of every "
      "text is x[:, -1], and the outputs before it are [:, :-1].",
@@ -651,39 +588,55 @@ LEAKS_MISTAKES = mistakes(
      "It takes channels for positions. The axes are (B, T, C): the last position is x[:, -1], "
      "and the outputs before it are [:, :-1].",
      (f"{LAST} {STEP}", "changed[..., -1] += 1"), (BOTH, BOTH.replace("[:, :-1]", "[..., :-1]"))),
-    ("the last text, outputs before the last", OTHER_POSITIONS, (LAST, "changed[-1] +=")),
-    ("the last channel", OTHER_POSITIONS, (f"{LAST} {STEP}", "changed[..., -1] += 1")),
-    ("everything", OTHER_POSITIONS, (LAST, "changed +=")),
-    ("the last but one", OTHER_POSITIONS, (LAST, "changed[:, -2] +=")),
-    ("the first output", ALL_BEFORE_IT, (BOTH, BOTH.replace(":-1", "0"))),
-    ("one too few", ALL_BEFORE_IT, (BOTH, BOTH.replace(":-1", ":-2"))),
-    ("the one before", ALL_BEFORE_IT, (BOTH, BOTH.replace(":-1", "-2"))),
-    ("a second name", THE_SAME_X, ("x.clone()", "x")),
-    ("nothing changed", THE_SAME_X, (f"{LAST} {STEP}", "pass")),
+    ("the first output",
+     "It misses some positions. Compare the outputs of all positions but the last, [:, :-1].",
+     (BOTH, BOTH.replace(":-1", "0"))),
+    ("one too few", ..., (BOTH, BOTH.replace(":-1", ":-2"))),
+    ("the one before", ..., (BOTH, BOTH.replace(":-1", "-2"))),
+    ("a second name",
+     "It says False whatever the function does. Does attention get the same x every time, so "
+     "that nothing can change? After `changed = x` both names mean one tensor; x.clone() makes "
+     "a second.", ("x.clone()", "x")),
+    ("nothing changed", ..., (f"{LAST} {STEP}", "pass")),
     ("x changed", X_CHANGED,
      ("    changed = x.clone()\n", "    before = attention(x)[:, :-1].clone()\n    changed = x\n"), (BOTH, "after = attention(changed)[:, :-1]")),
-    ("exactly equal", ROUNDING, (VERDICT, "not torch.equal(before, after)")),
-    ("allclose alone", ROUNDING, (", atol=1e-5", "")),
-    ("a tensor", ONE_BOOL, (VERDICT, "((before - after).abs() > 1e-5).any()")),
-    ("a tensor of all", ONE_BOOL, (VERDICT, "(before - after).abs() > 1e-5")),
-    ("only up", BOTH_WAYS, (VERDICT, "bool((after - before).max() > 1e-5)")),
-    ("only down", BOTH_WAYS, (VERDICT, "bool((before - after).max() > 1e-5)")),
+    ("exactly equal",
+     "It says True of a function whose earlier outputs differ by less than 0.000001, which is "
+     "rounding. Let differences up to 1e-5 pass: torch.allclose has an atol for that, which is "
+     "1e-8 if you don't give it.", (VERDICT, "not torch.equal(before, after)")),
+    ("allclose alone", ..., (", atol=1e-5", "")),
+    ("a tensor",
+     "It returns a tensor; one bool is wanted, whatever the size: bool(….any()), for one.",
+     (VERDICT, "((before - after).abs() > 1e-5).any()")),
+    ("a tensor of all", ..., (VERDICT, "(before - after).abs() > 1e-5")),
+    ("only up",
+     "It misses an output that moves the other way: a change may go down too. Take .abs().",
+     (VERDICT, "bool((after - before).max() > 1e-5)")),
+    ("only down", ..., (VERDICT, "bool((before - after).max() > 1e-5)")),
     ("the sum",
      "Differences of two signs add up to 0: take .abs() of each first, or torch.allclose.",
      (VERDICT, "bool((after - before).sum().abs() > 1e-5)")),
+    ("the sum of the channels", ...,
+     (VERDICT, "not torch.allclose(before.sum(-1), after.sum(-1), atol=1e-5)")),
     ("all of them", "It says True only if every output leaks. One is enough: .any(), not .all().",
      (VERDICT, "bool(((before - after).abs() > 1e-5).all())")),
-    ("the first channel changed", EVERY_CHANNEL, (f"{LAST} {STEP}", "changed[:, -1, 0] += 1")),
-    ("the first channel compared", EVERY_CHANNEL, (BOTH, BOTH.replace(":-1]", ":-1, 0]"))),
-    ("the last channel of the last", EVERY_CHANNEL,
-     (f"{LAST} {STEP}", "changed[:, -1, -1] += 1")),
-    ("the first text", ALL_TEXTS, (BOTH, BOTH.replace("[:, :-1]", "[0, :-1]"))),
-    ("the last text compared", ALL_TEXTS, (BOTH, BOTH.replace("[:, :-1]", "[-1, :-1]"))),
+    ("the first channel changed",
+     "It misses a peek at some channels. Change every channel of the last position, and compare "
+     "every one.", (f"{LAST} {STEP}", "changed[:, -1, 0] += 1")),
+    ("the first channel compared", ..., (BOTH, BOTH.replace(":-1]", ":-1, 0]"))),
+    ("the last channel of the last", ..., (f"{LAST} {STEP}", "changed[:, -1, -1] += 1")),
+    ("the first text",
+     "It misses a function that peeks in one text of the batch only. Change and compare all "
+     "texts.", (BOTH, BOTH.replace("[:, :-1]", "[0, :-1]"))),
+    ("the last text compared", ..., (BOTH, BOTH.replace("[:, :-1]", "[-1, :-1]"))),
     ("the same in all channels",
      "It misses a function that takes off what all channels share, as LayerNorm does. Change "
      "each channel of the last position by another amount.", (STEP, "1")),
-    ("too small a change", MORE, (STEP, f"1e-4 * {STEP}")),
-    ("too lenient", MORE, (VERDICT, "bool((before - after).abs().max() > 0.1)")),
+    ("too small a change",
+     "It misses a function in which every position reads a hundredth of the one before. Change "
+     "the last position by more, 1 for one, and let no difference above 1e-5 pass.",
+     (STEP, f"1e-4 * {STEP}")),
+    ("too lenient", ..., (VERDICT, "bool((before - after).abs().max() > 0.1)")),
 )  # fmt: skip
 
 
@@ -694,24 +647,10 @@ def written(text: str, peeks: bool) -> Callable:
     return function
 
 
-class Rounding:
-    """Causal; but every other time its outputs are 0.0000006 larger, as rounding does."""
-
-    __name__, _peeks = "lambda x: 0.1 * x + rounding", False
-
-    def __init__(self):
-        self._calls = 0
-
-    def __call__(self, x):
-        self._calls += 1
-        return 0.1 * x + 3e-7 * (-1) ** self._calls
-
-
 def as_written(attention, x):
     return attention._peeks
 
 
-MASKED_ATTENTION = "F.scaled_dot_product_attention(x, x, x, is_causal=True)"
 CAUSAL = (
     "2 * x",
     "x.cumsum(1)",
@@ -719,7 +658,7 @@ CAUSAL = (
     "F.pad(x, (0, 0, 1, -1))",  # each sees the one before, the first sees nothing
     "F.pad(x[:, -1:], (0, 0, 3, 0))",  # the last sees itself, the others nothing
     "x.roll(1, 0)",  # each text sees another text
-    MASKED_ATTENTION,
+    "F.scaled_dot_product_attention(x, x, x, is_causal=True).view(1, 6, 8)",  # the lesson's
     "x * torch.ones(3, requires_grad=True)",  # as from a layer that learns
 )
 PEEKS = (
@@ -731,13 +670,16 @@ PEEKS = (
     "-x.roll(1, 1)",
     "x.flip(1)",
     "x.roll(1, 1) - x.roll(2, 1)",
+    "x.roll(1, 1).sum(-1, keepdim=True) * torch.tensor([1, -1, 0])",
     *(f"x.roll(1, 1) * torch.eye(3)[{channel}]" for channel in range(3)),
     *(f"(x.roll(1, 1) * torch.eye(3)[{c}]).roll(1, 2)" for c in range(3)),
     "F.layer_norm(x, (3,), eps=0).roll(1, 1)",
     "x.roll(1, 1) * (x[:, :1, :1] > 0)",  # in text 1 only
     "x.roll(1, 1) * (x[:, :1, :1] < 0)",  # in text 0 only
     "x + 0.01 * x.roll(1, 1)",
+    "F.scaled_dot_product_attention(x, x, x).view(1, 6, 8)",
 )
+ROUNDED = "3e-7 * torch.sin(x.roll(1, 1))"  # what is so small counts as rounding
 
 
 def some_x(generator: torch.Generator) -> torch.Tensor:
@@ -748,32 +690,26 @@ def some_x(generator: torch.Generator) -> torch.Tensor:
 
 
 def some(*texts: str) -> Callable:
-    """Cases of these functions; those in PEEKS peek."""
-    return lambda generator: [
-        (written(text, text in PEEKS), some_x(generator)) for text in texts
-    ]
+    """Cases of these functions; those in PEEKS peek, those with view take one shape."""
+
+    def cases(generator):
+        long = torch.randn(1, 6, 8, generator=generator)
+        return [
+            (
+                written(text, text in PEEKS),
+                long if "view" in text else some_x(generator),
+            )
+            for text in texts
+        ]
+
+    return cases
 
 
-def peeking(generator):
-    """And the lesson's, with and without a mask, which take one longer text only."""
-    x, masked = (
-        torch.randn(1, 6, 8, generator=generator),
-        f"{MASKED_ATTENTION}.view(1, 6, 8)",
-    )
-    bare = masked.replace(", is_causal=True", "")
-    return [
-        *some(*PEEKS)(generator),
-        (written(masked, False), x),
-        (written(bare, True), x),
-    ]
-
-
-def rounded(generator):
-    return [(Rounding(), some_x(generator)), *some(*CAUSAL[:2], *PEEKS[:2])(generator)]
+TWO_OF_EACH = *CAUSAL[:2], *PEEKS[:2]
 
 
 def leaves_x_alone(leaks, generator):
-    for attention, x in some(*CAUSAL[:2], *PEEKS[:2])(generator):
+    for attention, x in some(*TWO_OF_EACH)(generator):
         given = x.clone()
         leaks(attention, given)
         if not same(given, x):
@@ -781,9 +717,7 @@ def leaves_x_alone(leaks, generator):
 
 
 LEAKS = Exercise(
-    id="03.leaks",
-    title="catch a peek at the future",
-    minutes=10,
+    id="03.leaks", title="catch a peek at the future", minutes=10,
     rule=(
         "`attention` is a function from (B, T, C) to (B, T, C), and `x` is such a tensor. "
         "Return `True` (a `bool`) if changing the last position of `x` changes the output "
@@ -802,13 +736,12 @@ LEAKS = Exercise(
         Check("catches every peek", 2, "catches a peek from any position, text and channel",
             "`x[:, -1]` is the last position of all texts, with all channels; `[:, :-1]` are "
             "all positions before it.",
-            agrees(as_written, peeking, LEAKS_MISTAKES)),
+            agrees(as_written, some(*PEEKS), LEAKS_MISTAKES)),
         Check("rounding is no leak", 1, "is not fooled by rounding",
             "`torch.allclose(…, …, atol=1e-5)`",
-            agrees(as_written, rounded, LEAKS_MISTAKES)),
+            agrees(as_written, some(ROUNDED, *TWO_OF_EACH), LEAKS_MISTAKES)),
         Check("leaves x alone", 1, "leaves x as it was",
-            "`x.clone()` is a copy.",
-            leaves_x_alone),
+            "`x.clone()` is a copy.", leaves_x_alone),
     ),
     wrong=LEAKS_MISTAKES,
 )  # fmt: skip

@@ -1,33 +1,36 @@
 """Exercises of lesson 04: one neuron, facts in an MLP, GELU, and crowded directions."""
 
 import itertools
-import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 import torch
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from course_lib import gpt
-from course_lib.exercises.legacy import (
-    Check,
-    Exercise,
-    Mistake,
-    Wrong,
-    want_close,
-    want_near,
-    want_tensor,
-    want_type,
-)
+from course_lib.exercises.compare import a, shown
+from course_lib.exercises.form import agrees, instead, mistakes, tenths, want, whole
+from course_lib.exercises.kinds import Check, Exercise, Mistake, Wrong
+from course_lib.exercises.wants import want_tensor, want_type
 
 
-def one_of(generator: torch.Generator, low: int, high: int) -> int:
-    """A random whole number from low up to, but not, high."""
-    return int(torch.randint(low, high, (1,), generator=generator))
+def used(
+    use: Callable, oracle: Callable, cases: Callable, wrong: tuple[Wrong, ...], **more
+) -> Callable[[Callable, torch.Generator], None]:
+    """Make a check on what can be done with what an answer builds: use(answer, *inputs)."""
+    wrong = tuple(replace(one, answer=partial(use, one.answer)) for one in wrong)
+    check = agrees(oracle, cases, wrong, **more)
+    return lambda answer, generator: check(partial(use, answer), generator)
 
 
-def right_angles(generator: torch.Generator, channels: int) -> torch.Tensor:
-    """Unit vectors, as many as there is room for, all at right angles: (C, C)."""
-    noise = torch.randn(channels, channels, generator=generator, dtype=torch.float64)
-    return torch.linalg.qr(noise).Q.T.float()
+def at_right_angles(generator: torch.Generator, channels: int) -> torch.Tensor:
+    """Unit vectors at right angles, as many as there is room for, one decimal: (C, C)."""
+    rows = torch.eye(channels)
+    rows[:2, :2] = torch.tensor([[0.6, 0.8], [-0.8, 0.6]])
+    rows = rows[:, torch.randperm(channels, generator=generator)]
+    return rows * tenths(generator, channels, 1).sign()
 
 
 # 04.and_gate ------------------------------------------------------------------------
@@ -38,148 +41,102 @@ def and_gate(count: int) -> tuple[torch.Tensor, float]:
     return torch.ones(count), float(1 - count)
 
 
-def neuron(gate, count: int) -> tuple[torch.Tensor, float]:
-    """What a learner's function gives for this many inputs: weight (count) and bias."""
-    value = gate(count)
-    if type(value) is torch.Tensor:
-        raise Mistake("It returns one tensor; a neuron is two: return weight, bias.")
+WEIGHT, BIAS = "torch.ones(count)", "float(1 - count)"
+NEVER = (
+    "With all inputs 1 it never fires: the bias takes away all that the weights bring. What "
+    "is left must be above zero."
+)
+NOT_ONE = (
+    "With all inputs 1 it should give 1: weights and bias, all added up, must make 1."
+)
+LEAKS = (  # with no input that is 1, with one, with more
+    "It fires when nothing is there. A bias holds a neuron back only if it is below zero.",
+    "One input by itself fires it: that is OR, any of them. For AND the bias must take away "
+    "what the others could bring.",
+    "It holds back one input, but not several: the bias must depend on count, however large "
+    "count is.",
+)
+ONE_EACH = "A neuron has one weight for each input, in a row: (count,)."
+
+AND_MISTAKES = mistakes(
+    and_gate,
+    ("no bias", LEAKS[1], (BIAS, "0.0")),
+    ("the mean of the inputs", LEAKS[1], (WEIGHT, "torch.ones(count) / count"), (BIAS, "0.0")),
+    ("all held back", NEVER, (BIAS, "float(-count)")),
+    ("a bias for two inputs", LEAKS[2], (BIAS, "-1.0")),
+    ("a bias above zero", LEAKS[0], (BIAS, "float(count - 1)")),
+    ("all of it divided by count",
+     "All inputs are 1, and it gives 1 / count; it should be 1. Making weights and bias "
+     "smaller makes what comes out smaller too.",
+     (WEIGHT, "torch.ones(count) / count"), (BIAS, "(1 - count) / count")),
+    ("a bias half way", NOT_ONE, (BIAS, "0.5 - count")),
+    ("a row of a matrix", ONE_EACH, (WEIGHT, "torch.ones(1, count)")),
+    ("a column of a matrix", ONE_EACH, (WEIGHT, "torch.ones(count, 1)")),
+    ("two weights", ONE_EACH, (WEIGHT, "torch.ones(2)")),
+    ("a number for a weight", ONE_EACH, (WEIGHT, "1.0")),
+    ("a list for a weight", "The weight is a list; torch.tensor(…) makes a tensor of it.",
+     (WEIGHT, "[1.0] * count")),
+    ("a tensor for a bias", "The bias is a tensor; turn it into a number with float(…).",
+     (BIAS, "torch.tensor(1.0 - count)")),
+    ("the bias first", "The weight comes first, then the bias: return weight, bias.",
+     (f"{WEIGHT}, {BIAS}", f"{BIAS}, {WEIGHT}")),
+    ("the weight alone", "It returns one tensor; a neuron is two things: return weight, bias.",
+     (f", {BIAS}", "")),
+)  # fmt: skip
+
+
+def neuron(and_gate: Callable, count: int, x: list[float]) -> float:
+    """What comes out of the neuron that an answer builds, for x."""
+    value = and_gate(count)
     want_type(value, tuple, f"and_gate({count})")
     if len(value) != 2:
         raise Mistake(f"It returns {len(value)} things; two are wanted: weight, bias.")
     weight, bias = value
-    if type(weight) in (int, float) and type(bias) is torch.Tensor:
-        raise Mistake("The weight comes first, then the bias: return weight, bias.")
-    want_type(weight, torch.Tensor, "The weight")
-    if tuple(weight.shape) != (count,):
-        raise Mistake(
-            f"For {count} inputs the weight has shape {tuple(weight.shape)}. A neuron "
-            f"has one weight for each input, in a row: ({count},)."
-        )
-    want_tensor(weight, (count,), "The weight")
-    if isinstance(bias, torch.Tensor):
-        raise Mistake("The bias is a tensor; turn it into a number with float(…).")
     bias = float(bias) if type(bias) is int else bias  # -2 holds back as well as -2.0
-    want_type(bias, float, "The bias")
-    return weight.detach().double().cpu(), bias
+    if (type(weight), type(bias)) != (torch.Tensor, float):
+        kinds = f"{a(type(weight))} and {a(type(bias))}"
+        raise Mistake(f"It returns {kinds}; a tensor and a float are wanted.")
+    want_tensor(weight, (count,), "The weight")
+    x = torch.tensor(x, dtype=torch.float64)
+    return float(torch.relu(weight.detach().cpu().double() @ x + bias))
 
 
-def fires(weight: torch.Tensor, bias: float, x: list[float]) -> float:
-    """What comes out of one neuron."""
-    return float(torch.relu(weight @ torch.tensor(x, dtype=torch.float64) + bias))
+def gives(rows: Callable, *counts: int, end: str = "") -> Callable:
+    """Make a check on what the neuron gives for rows of inputs; with an end, if it fires."""
+
+    def see(output: float) -> float | bool:
+        return output > 1e-4 if end else output
+
+    def build(generator):
+        drawn = (*counts, whole(generator, 6, 12))
+        return [(count, x) for count in drawn for x in rows(count)]
+
+    def shows(count, x):
+        read = f"relu(weight @ torch.tensor({shown(x)}) + bias){end}"
+        return f"With weight, bias = and_gate({count}), {read}"
+
+    return used(
+        lambda answer, *inputs: see(neuron(answer, *inputs)),
+        lambda count, x: see(float(all(x))),
+        build, AND_MISTAKES, why=why_not_and, shows=shows,
+    )  # fmt: skip
 
 
-def some_counts(generator: torch.Generator) -> list[int]:
-    """Numbers of inputs: the small ones, and a larger one that changes."""
-    return [2, 3, 4, 5, one_of(generator, 6, 13)]
+def why_not_and(inputs: tuple, value: float | bool, right: float | bool) -> str:
+    if right:
+        return NOT_ONE if value else NEVER
+    return LEAKS[min(int(sum(inputs[1])), 2)]
 
 
-def fires_for_all(gate, generator):
-    for count in some_counts(generator):
-        weight, bias = neuron(gate, count)
-        if not fires(weight, bias, [1.0] * count) > 1e-4:
-            total = float(weight.sum()) + bias
-            raise Mistake(
-                f"All {count} inputs are 1, and it never fires: the weights add up to "
-                f"{float(weight.sum()):.3g}, and the bias makes {total:.3g} of it. "
-                "What is left must be above zero."
-            )
+def all_there(count: int) -> list[list[float]]:
+    return [[1.0] * count]
 
 
-def silent_when_one_is_missing(gate, generator):
-    for count in (2, 3, 4, 5):
-        weight, bias = neuron(gate, count)
-        for x in itertools.product((0.0, 1.0), repeat=count):
-            if not all(x) and not fires(weight, bias, list(x)) <= 1e-4:
-                _name_leak(bias, [int(number) for number in x])
-    count = some_counts(generator)[-1]
-    weight, bias = neuron(gate, count)
-    for missing in range(count):
-        x = [float(place != missing) for place in range(count)]
-        if not fires(weight, bias, x) <= 1e-4:
-            raise Mistake(
-                f"With {count} inputs it still fires when input {missing} is missing. "
-                "The bias must depend on count, however large count is."
-            )
-
-
-def _name_leak(bias: float, x: list[int]) -> None:
-    """Say why a neuron fires for x, some of whose inputs are 0."""
-    if sum(x) == 0:
-        raise Mistake(
-            f"It fires for {x}, when nothing is there: its bias is {bias:.3g}. A bias "
-            "holds a neuron back only if it is below zero."
-        )
-    if sum(x) == 1:
-        raise Mistake(
-            f"It fires for {x}, one input by itself: that is OR, any of them. For AND "
-            "the bias must take away what the others could bring."
-        )
-    raise Mistake(
-        f"With {len(x)} inputs it fires for {x}. It holds back one input, but not "
-        f"{sum(x)}: the bias must depend on count."
-    )
-
-
-def fires_with_one(gate, generator):
-    for count in some_counts(generator):
-        weight, bias = neuron(gate, count)
-        given = fires(weight, bias, [1.0] * count)
-        shared_out = math.isclose(float(weight.sum()), 1, rel_tol=1e-3)
-        if shared_out and math.isclose(given, 1 / count, rel_tol=1e-3):
-            raise Mistake(
-                f"All {count} inputs are 1, and it gives {given:.3g}, which is "
-                f"1/{count}; it should be 1. Making weights and bias smaller makes "
-                "what comes out smaller too."
-            )
-        if not abs(given - 1) <= 1e-4:
-            raise Mistake(
-                f"All {count} inputs are 1, and it gives {given:.3g}; it should be 1: "
-                "weights and bias, all added up, must make 1."
-            )
-
-
-def wrong_or(count):
-    return torch.ones(count), 0.0
-
-
-def wrong_never(count):
-    return torch.ones(count), -float(count)
-
-
-def wrong_two_only(count):
-    return torch.ones(count), -1.0
-
-
-def wrong_positive(count):
-    return torch.ones(count), float(count - 1)
-
-
-def wrong_mean_of_inputs(count):
-    return torch.ones(count) / count, 0.0
-
-
-def wrong_all_shared_out(count):
-    return torch.ones(count) / count, -(count - 1) / count
-
-
-def wrong_half_way(count):
-    return torch.ones(count), -(count - 0.5)
-
-
-def wrong_weight_shape(count):
-    return torch.ones(1, count), float(1 - count)
-
-
-def wrong_bias_tensor(count):
-    return torch.ones(count), torch.tensor(1.0 - count)
-
-
-def wrong_order(count):
-    return float(1 - count), torch.ones(count)
-
-
-def wrong_weight_only(count):
-    return torch.ones(count)
+def some_missing(count: int) -> list[list[float]]:
+    """All rows of 0 and 1 but the last; where they are many, those with a single 0."""
+    if count > 4:
+        return [[float(i != gap) for i in range(count)] for gap in range(count)]
+    return sorted(map(list, itertools.product((0.0, 1.0), repeat=count)), key=sum)[:-1]
 
 
 AND_GATE = Exercise(
@@ -195,44 +152,20 @@ AND_GATE = Exercise(
     ),
     reference=and_gate,
     checks=(
-        Check(
-            name="fires for all",
-            points=1,
-            proves="fires when all inputs are there",
-            hint="With all inputs 1, `weight · x` is the sum of the weights. How much "
-            "of that may the bias take away?",
-            run=fires_for_all,
-        ),
-        Check(
-            name="silent when one is missing",
-            points=2,
-            proves="stays silent when any input is missing",
-            hint="With weights of 1, one missing input leaves `count - 1`. What must "
-            "the bias be, for the neuron to be silent then?",
-            run=silent_when_one_is_missing,
-        ),
-        Check(
-            name="gives 1",
-            points=1,
-            proves="gives exactly 1 when it fires",
-            hint="Add all the weights and the bias: that sum should be 1.",
-            run=fires_with_one,
-        ),
+        Check("fires for all", 1, "fires when all inputs are there",
+            "With all inputs 1, `weight · x` is the sum of the weights. How much of that may "
+            "the bias take away?",
+            gives(all_there, 2, 3, 4, end=" > 0")),
+        Check("silent when one is missing", 2, "stays silent when any input is missing",
+            "With weights of 1, one missing input leaves `count - 1`. What must the bias be, "
+            "for the neuron to be silent then?",
+            gives(some_missing, 2, 3, 4)),
+        Check("gives 1", 1, "gives exactly 1 when it fires",
+            "Add all the weights and the bias: that sum should be 1.",
+            gives(all_there, 2, 3, 100)),
     ),
-    wrong=(
-        Wrong("no bias", wrong_or, "that is OR"),
-        Wrong("too much held back", wrong_never, "never fires"),
-        Wrong("a bias for two inputs", wrong_two_only, "must depend on count"),
-        Wrong("a bias above zero", wrong_positive, "only if it is below zero"),
-        Wrong("the mean of the inputs", wrong_mean_of_inputs, "that is OR"),
-        Wrong("all of it divided by count", wrong_all_shared_out, "smaller too"),
-        Wrong("a bias half way", wrong_half_way, "must make 1"),
-        Wrong("a weight of another shape", wrong_weight_shape, "one weight for each"),
-        Wrong("a tensor for a bias", wrong_bias_tensor, "The bias is a tensor"),
-        Wrong("the bias first", wrong_order, "The weight comes first"),
-        Wrong("the weight alone", wrong_weight_only, "return weight, bias"),
-    ),
-)
+    wrong=AND_MISTAKES,
+)  # fmt: skip
 
 
 # 04.mlp -----------------------------------------------------------------------------
@@ -249,132 +182,82 @@ def mlp(
     return torch.relu(questions) @ down.T
 
 
-def some_mlp(generator: torch.Generator) -> tuple[torch.Tensor, ...]:
-    """x (2, 3, 4), up (6, 4), bias (6), down (4, 6)."""
-    shapes = ((2, 3, 4), (6, 4), (6,), (4, 6))
-    return tuple(torch.randn(shape, generator=generator) for shape in shapes)
+ASK, CUT = "x @ up.T + bias", "torch.relu(questions)"
+ANSWER = f"{CUT} @ down.T"
+UNFIT = (
+    "Two shapes don't fit. x is (B, T, C) and up is (M, C): turn up round, x @ up.T, and "
+    "down in the same way; bias (M) comes before down."
+)
+MIXED = (
+    "A position's answer depends on the others. Each vector is asked by itself: no sum or "
+    "mean over positions."
+)
 
-
-def ask_each(x, up, bias, down, cut=True, shift=True):
-    """The same by loops, in float64; without the cut or the bias if asked."""
-    x, up, bias, down = (part.double() for part in (x, up, bias, down))
-    output = torch.zeros_like(x)
-    for b in range(x.shape[0]):
-        for t in range(x.shape[1]):
-            for m in range(len(up)):
-                fires = float(up[m] @ x[b, t]) + float(bias[m]) * shift
-                output[b, t] += (max(fires, 0.0) if cut else fires) * down[:, m]
-    return output
-
-
-def run_mlp(mlp_, parts):
-    try:
-        return mlp_(*(part.clone() for part in parts))
-    except RuntimeError as error:
-        if "shape" in str(error) or "size" in str(error):
-            raise Mistake(
-                "Two shapes don't fit. x is (B, T, C) and up is (M, C): turn up round, "
-                "x @ up.T, and down in the same way; bias (M) comes before down."
-            ) from None
-        raise
-
-
-def asks_and_answers(mlp_, generator):
-    parts = some_mlp(generator)
-    value = run_mlp(mlp_, parts)
-    want_tensor(value, (2, 3, 4), "mlp(x, up, bias, down)")
-    x, up, bias, down = parts
-    likely = (
-        (ask_each(*parts, cut=False), "Nothing is cut off: torch.relu is missing."),
-        (ask_each(*parts, shift=False), "The bias is missing."),
-        (
-            torch.relu(ask_each(*parts)).double(),
-            "The answer itself is cut off below zero, too. Only the questions are.",
-        ),
-        (
-            torch.relu(ask_each(*parts, cut=False)).double(),
+MLP_MISTAKES = mistakes(
+    mlp,
+    *instead(ANSWER, {
+        "questions @ down.T": "Nothing is cut off: torch.relu is missing.",
+        "torch.relu(questions @ down.T)":
             "You cut off after down; the cut comes between up and down.",
-        ),
-        (
-            (torch.relu(x @ up.T) + bias).double() @ down.T.double(),
-            "The bias comes after the cut; it belongs before, to the question.",
-        ),
-        (
-            ask_each(*parts) + x.double(),
-            "x is added to the answer. That is the block's work, in lesson 05.",
-        ),
-        (
-            F.gelu((x @ up.T + bias).double()) @ down.T.double(),
+        f"torch.relu({ANSWER})":
+            "The answer itself is cut off below zero, too. Only the questions are.",
+        f"x + {ANSWER}": "x is added to the answer. That is the block's work, in lesson 05.",
+        "F.gelu(questions) @ down.T":
             "The switch here is ReLU, which cuts off at zero; yours is GELU.",
-        ),
-    )
-    right = ask_each(*parts)
-    for wrong, words in likely:
-        near = torch.allclose(value.double(), wrong, atol=1e-4)
-        if near and not torch.allclose(wrong, right, atol=1e-3):
-            raise Mistake(words)
-    want_near(value, right, "mlp(x, up, bias, down)")
+        "torch.softmax(questions, -1) @ down.T":
+            "Those are shares that add up to 1, a softmax. Each neuron fires by itself: "
+            "torch.relu.",
+        "questions.abs() @ down.T":
+            "Below zero a neuron should give 0. Yours drops the sign, abs(): torch.relu.",
+        "(questions > 0).to(x.dtype) @ down.T":
+            "Each answer counts once, however much its neuron fires. Multiply it by what "
+            "torch.relu leaves.",
+        CUT: "Those are the questions, (B, T, M): down, the answers, is never used.",
+        f"({ANSWER}).sum(1, keepdim=True)": MIXED,
+        f"({ANSWER}).cumsum(1)": MIXED,
+        f"({ANSWER}).sum(1)": MIXED,
+        f"({ANSWER}).mean(1)": MIXED,
+        f"{ANSWER} / len(up)": "It takes the mean of the answers; add them up.",
+        f"{CUT} @ down": UNFIT,
+    }),
+    ("no bias", "The bias is missing.", (" + bias", "")),
+    ("the bias taken off", "The bias is taken off; add it.", (" + bias", " - bias")),
+    ("the bias late", "The bias comes after the cut; it belongs before, to the question.",
+     (" + bias", ""), (CUT, f"({CUT} + bias)")),
+    ("the bias last", UNFIT, (" + bias", ""), (ANSWER, f"{ANSWER} + bias")),
+    ("the bias first", UNFIT, (ASK, "(x + bias) @ up.T")),
+    ("up as it is", UNFIT, ("up.T", "up")),
+    ("up on the left", UNFIT, (ASK, "up @ x + bias")),
+    ("number by number", UNFIT, ("x @ up.T", "x * up")),
+    ("the bias in a column", UNFIT, (" + bias", " + bias[:, None]")),
+    ("the mean of the positions", MIXED, (ASK, "x.mean(1, keepdim=True).expand_as(x) @ up.T + bias")),
+    ("the sum of the texts",
+     "A text's answer depends on the others in its batch. Nothing is summed over B.",
+     (ASK, "x.sum(0, keepdim=True).expand_as(x) @ up.T + bias")),
+    ("the last position", "It answers for the last position only; every vector is asked.",
+     (ASK, "x[:, -1:] @ up.T + bias")),
+)  # fmt: skip
 
 
-def by_themselves(mlp_, generator):
-    x, up, bias, down = some_mlp(generator)
-    whole = run_mlp(mlp_, (x, up, bias, down))
-    want_tensor(whole, (2, 3, 4), "mlp(x, up, bias, down)")
-    alone = run_mlp(mlp_, (x[:, 1:2], up, bias, down))
-    want_tensor(alone, (2, 1, 4), "mlp of a single position")
-    if not torch.allclose(whole[:, 1:2], alone, atol=1e-4):
-        raise Mistake(
-            "A position's answer depends on the others. Each vector is asked by itself: "
-            "no sum or mean over positions."
-        )
+def neuron_by_neuron(x, up, bias, down):
+    answers = torch.zeros_like(x)
+    for b, t, m in itertools.product(*map(range, (*x.shape[:2], len(up)))):
+        question = sum(p * q for p, q in zip(up[m].tolist(), x[b, t].tolist()))
+        answers[b, t] += max(question + float(bias[m]), 0.0) * down[:, m]
+    return answers
 
 
-def silent_below_zero(mlp_, generator):
-    x, up, bias, down = some_mlp(generator)
-    value = run_mlp(mlp_, (x, up, bias - 100, down))
-    want_tensor(value, (2, 3, 4), "mlp(x, up, bias, down)")
-    if float(value.abs().max()) > 1e-3:
-        raise Mistake(
-            "With a bias of -100 no neuron fires, and the answer should be zeros. Add the "
-            "bias, then cut off what is below zero."
-        )
+def asks(*sizes: tuple[int, ...], below: float = 0.0) -> Callable:
+    """Make a check on inputs of sizes (B, T, C, M), with biases below those drawn."""
 
+    def build(generator):
+        return [
+            (tenths(generator, b, t, c), tenths(generator, m, c),
+             tenths(generator, m) - below, tenths(generator, c, m))
+            for b, t, c, m in sizes
+        ]  # fmt: skip
 
-def wrong_no_cut(x, up, bias, down):
-    return (x @ up.T + bias) @ down.T
-
-
-def wrong_no_bias(x, up, bias, down):
-    return torch.relu(x @ up.T) @ down.T
-
-
-def wrong_cut_last(x, up, bias, down):
-    return torch.relu((x @ up.T + bias) @ down.T)
-
-
-def wrong_bias_late(x, up, bias, down):
-    return (torch.relu(x @ up.T) + bias) @ down.T
-
-
-def wrong_not_turned(x, up, bias, down):
-    return torch.relu(x @ up + bias) @ down
-
-
-def wrong_adds_x(x, up, bias, down):
-    return x + torch.relu(x @ up.T + bias) @ down.T
-
-
-def wrong_mean(x, up, bias, down):
-    x = x.mean(1, keepdim=True).expand_as(x)
-    return torch.relu(x @ up.T + bias) @ down.T
-
-
-def wrong_gelu_switch(x, up, bias, down):
-    return F.gelu(x @ up.T + bias) @ down.T
-
-
-def wrong_only_up(x, up, bias, down):
-    return torch.relu(x @ up.T + bias)
+    return agrees(neuron_by_neuron, build, MLP_MISTAKES)
 
 
 MLP = Exercise(
@@ -389,40 +272,18 @@ MLP = Exercise(
     ),
     reference=mlp,
     checks=(
-        Check(
-            name="asks and answers",
-            points=2,
-            proves="gives what loops over every neuron give",
-            hint="`x @ up.T` asks every vector all questions: (B, T, M).",
-            run=asks_and_answers,
-        ),
-        Check(
-            name="each by itself",
-            points=1,
-            proves="asks each position by itself",
-            hint="Nothing is summed over B or T.",
-            run=by_themselves,
-        ),
-        Check(
-            name="silent below zero",
-            points=1,
-            proves="is silent where no neuron fires",
-            hint="`torch.relu(…)` comes after the bias and before `down`.",
-            run=silent_below_zero,
-        ),
+        Check("asks and answers", 2, "gives what loops over every neuron give",
+            "`x @ up.T` asks every vector all questions: (B, T, M).",
+            asks((1, 2, 2, 3), (2, 3, 4, 6), (1, 1, 64, 3), (1, 3, 64, 3))),
+        Check("each by itself", 1, "asks each position by itself",
+            "Nothing is summed over B or T.",
+            asks((1, 3, 2, 3), (2, 2, 2, 3), (2, 1, 3, 2))),
+        Check("silent below zero", 1, "is silent where no neuron fires",
+            "`torch.relu(…)` comes after the bias and before `down`.",
+            asks((1, 2, 2, 3), (2, 3, 4, 6), below=100.0)),
     ),
-    wrong=(
-        Wrong("no cut", wrong_no_cut, "torch.relu is missing"),
-        Wrong("no bias", wrong_no_bias, "The bias is missing"),
-        Wrong("the cut last", wrong_cut_last, "between up and down"),
-        Wrong("the bias late", wrong_bias_late, "after the cut"),
-        Wrong("not turned", wrong_not_turned, "turn up round"),
-        Wrong("x added", wrong_adds_x, "the block's work"),
-        Wrong("the mean", wrong_mean, "it should be"),
-        Wrong("GELU", wrong_gelu_switch, "yours is GELU"),
-        Wrong("only up", wrong_only_up, "has shape"),
-    ),
-)
+    wrong=MLP_MISTAKES,
+)  # fmt: skip
 
 
 # 04.store_facts ---------------------------------------------------------------------
@@ -439,190 +300,146 @@ def store_facts(
     return keys, bias, 2 * values.T  # what the bias took away, down gives back
 
 
-def some_facts(generator: torch.Generator):
+HELD, BACK, BUILT = (
+    "torch.full((len(keys),), -0.5)",
+    "2 * values.T",
+    "keys, bias, 2 * values.T",
+)
+TURNED = (
+    "up is transposed, or in the place of down. Each neuron is a row of up: (N, C)."
+)
+HALF = (
+    "Half a key gets an answer, and should get zeros. The bias has to hold the neuron back "
+    "until more than half of the key is there."
+)
+PER_NEURON = "Give one bias to each neuron, in a row: (N,)."
+TIMES = (
+    "Each value comes out {} as it should. For its own key, a neuron gives up · key + bias; "
+    "down must make a whole value of that."
+)
+
+STORE_MISTAKES = mistakes(
+    store_facts,
+    ("down as it is", "down is transposed: what a neuron answers is a column of down, (C, N).",
+     (BACK, "2 * values")),
+    ("up transposed", TURNED, ("return keys", "return keys.T")),
+    ("down first", TURNED, (BUILT, "2 * values.T, bias, keys")),
+    ("one bias for all", PER_NEURON, (HELD, "-0.5")),
+    ("a bias of one number", PER_NEURON, (HELD, "torch.tensor([-0.5])")),
+    ("a bias without axes", PER_NEURON, (HELD, "torch.tensor(-0.5)")),
+    ("a bias for each channel", PER_NEURON, ("(len(keys),)", "(keys.shape[1],)")),
+    ("a column of biases", PER_NEURON, ("(len(keys),)", "(len(keys), 1)")),
+    ("a bias of zero", HALF, ("-0.5)", "0.0)"), (BACK, "values.T")),
+    ("a bias of zero, twice the values", TIMES.format("twice as large"), ("-0.5)", "0.0)")),
+    ("not doubled", TIMES.format("half as large"), (BACK, "values.T")),
+    ("doubled in up", TIMES.format("1.5 times as large"), (BUILT, "2 * keys, bias, values.T")),
+    ("values up, keys down",
+     "up holds the values. It is the other way round: up asks, so it holds the keys; down "
+     "answers, so it holds the values.",
+     (BUILT, "values, bias, 2 * keys.T")),
+    ("keys down", "It answers with the keys. up asks, and holds the keys; down holds the values.",
+     (BACK, "2 * keys.T")),
+    ("a bias above zero",
+     "It answers even when nothing was asked: x = 0 fires its neurons. A bias keeps a neuron "
+     "silent only if it is below zero.",
+     ("-0.5", "0.5"), (BACK, "values.T")),
+    ("every neuron knows all",
+     "Every key gets the same answer. A neuron must know one key, not all of them.",
+     ("return keys", "return keys.sum(0).expand(keys.shape)")),
+    ("one neuron for all",
+     "up holds a single neuron, which can't tell the keys apart. Give one neuron to each "
+     "fact: (N, C).",
+     (BUILT, "keys.sum(0, keepdim=True), bias[:1], 2 * values.sum(0)[:, None]")),
+    ("shut each other out",
+     "Asked for two facts at once, it gives nothing: the neurons shut each other out. Let "
+     "each one look at its own key only.",
+     ("return keys", "return 2 * keys - keys.sum(0)")),
+    ("a bias of -1",
+     "Nothing ever fires: every key gets zeros. A key times itself is 1; the bias must leave "
+     "some of that.",
+     ("-0.5", "-1.0")),
+)  # fmt: skip
+
+
+def parts_of(store_facts: Callable, keys: torch.Tensor, values: torch.Tensor) -> tuple:
+    """The up, bias and down that an answer builds: tensors, of whatever shapes."""
+    parts = store_facts(keys, values)
+    want_type(parts, tuple, "store_facts(keys, values)")
+    if len(parts) != 3:
+        raise Mistake(f"It returns {len(parts)} things: up, bias and down are wanted.")
+    for name, part in zip(("up", "bias", "down"), parts):
+        want_type(part, torch.Tensor, name)
+    return tuple(part.detach().cpu().double() for part in parts)
+
+
+def shapes_of(store_facts, keys, values) -> list[tuple]:
+    return [tuple(part.shape) for part in parts_of(store_facts, keys, values)]
+
+
+def asked(store_facts, keys, values, name, x) -> torch.Tensor:
+    """What the MLP that an answer builds gives for x (C), which has a name."""
+    up, bias, down = parts_of(store_facts, keys, values)
+    return (down @ torch.relu(up @ x.double() + bias)).float()
+
+
+def recalled(keys, values, name, x) -> torch.Tensor:
+    """The sum of the values of those keys of which x holds more than three quarters."""
+    return ((keys @ x > 0.75).float()[:, None] * values).sum(0)
+
+
+def some_facts(generator: torch.Generator) -> list[tuple]:
     """Keys (N, C), values (N, C), and vectors at right angles to all keys (…, C)."""
-    count = one_of(generator, 3, 6)
-    channels = count + one_of(generator, 3, 7)
-    basis = right_angles(generator, channels)
-    values = torch.randn(count, channels, generator=generator)
-    return basis[:count].clone(), values, basis[count:].clone()
+    lesson = torch.linalg.qr(torch.randn(64, 64, generator=generator)).Q
+    spaces = at_right_angles(generator, 3), at_right_angles(generator, 5), lesson
+    return [
+        (space[:count].clone(), tenths(generator, count, len(space)), space[count:])
+        for space, count in zip(spaces, (2, 3, 3))
+    ]
 
 
-def built(store, keys: torch.Tensor, values: torch.Tensor):
-    """The up (N, C), bias (N) and down (C, N) that a learner's function gives."""
-    count, channels = keys.shape
-    value = store(keys.clone(), values.clone())
-    want_type(value, tuple, "store_facts(keys, values)")
-    if len(value) != 3:
-        raise Mistake(
-            f"It returns {len(value)} things; three are wanted: up, bias, down."
-        )
-    up, bias, down = value
-    want_type(up, torch.Tensor, "up")
-    if tuple(up.shape) == (channels, count):
-        raise Mistake(
-            f"up has shape {tuple(up.shape)}: is it transposed, or in the place of "
-            f"down? Each neuron is a row of up: {(count, channels)}."
-        )
-    if tuple(up.shape) in ((1, channels), (channels,)):
-        raise Mistake(
-            "up holds a single neuron, which can't tell the keys apart. Give one "
-            f"neuron to each fact: {(count, channels)}."
-        )
-    want_tensor(up, (count, channels), "up")
-    if type(bias) in (int, float) or (
-        type(bias) is torch.Tensor and bias.numel() == 1 != count
-    ):
-        raise Mistake(f"bias is one number; give one bias to each neuron: ({count},).")
-    want_tensor(bias, (count,), "bias")
-    want_type(down, torch.Tensor, "down")
-    if tuple(down.shape) == (count, channels):
-        raise Mistake(
-            f"down has shape {tuple(down.shape)}: it is transposed. What a neuron "
-            f"answers is a column of down, so it is {(channels, count)}."
-        )
-    want_tensor(down, (channels, count), "down")
-    return tuple(part.detach().double().cpu() for part in (up, bias, down))
+SHAPES = used(
+    shapes_of,
+    lambda keys, values: [(*keys.shape,), (len(keys),), (*keys.T.shape,)],
+    lambda generator: [facts[:2] for facts in some_facts(generator)],
+    STORE_MISTAKES,
+    shows=lambda keys, values: (
+        f"For keys and values of shape {(*keys.shape,)}, "
+        "[part.shape for part in store_facts(keys, values)]"
+    ),
+)
 
 
-def answers(mlp, x: torch.Tensor) -> torch.Tensor:
-    """What an MLP gives for each row: (…, C) → (…, C)"""
-    up, bias, down = mlp
-    return torch.relu(x.double() @ up.T + bias) @ down.T
+def recalls(questions: Callable) -> Callable:
+    """Make a check on questions: from keys and others, a name and a vector of each."""
+
+    def build(generator):
+        return [
+            (keys, values, name, x)
+            for keys, values, others in some_facts(generator)
+            for name, x in questions(keys, others).items()
+        ]
+
+    def shows(keys, values, name, x):
+        given = f"keys = {shown(keys)}, values = {shown(values)}"
+        read = "up, bias, down = store_facts(keys, values)"
+        return f"With {given} and {read}, down @ relu(up @ x + bias) for x = {name}"
+
+    return used(asked, recalled, build, STORE_MISTAKES, tolerance=1e-3, shows=shows)
 
 
-def is_silent(given: torch.Tensor) -> bool:
-    return bool((given.abs() <= 1e-3).all())
+def each_key(keys, others):
+    return {f"keys[{i}]": key for i, key in enumerate(keys)}
 
 
-def has_the_shapes(store, generator):
-    for _ in range(2):
-        keys, values, _ = some_facts(generator)
-        built(store, keys, values)
+def halves_and_strangers(keys, others):
+    halves = {f"0.5 * keys[{i}]": key / 2 for i, key in enumerate(keys)}
+    strange = 0 * others[0], others[0], -3 * others[0], 9 * others.sum(0)
+    return halves | {f"{shown(x)}, at right angles to all keys,": x for x in strange}
 
 
-def reads_back(store, generator):
-    for _ in range(2):
-        keys, values, _ = some_facts(generator)
-        mlp = built(store, keys, values)
-        given = answers(mlp, keys)
-        if bool(((given - values).abs() <= 1e-3 * values.abs().clamp(min=1)).all()):
-            continue
-        _name_misreading(mlp, given, keys, values)
-        want_near(given, values, "Asked for each key, what it answers", 1e-3)
-
-
-def _name_misreading(mlp, given, keys, values) -> None:
-    """Say why the answers (N, C) are not the values, if the reason can be told."""
-    if not is_silent(answers(mlp, torch.zeros_like(keys))):
-        raise Mistake(
-            "It answers even when nothing was asked: x = 0 fires its neurons. A bias "
-            "keeps a neuron silent only if it is below zero."
-        )
-    if bool((F.cosine_similarity(mlp[0], values.double()).abs() > 0.999).all()):
-        raise Mistake(
-            "up holds the values. It is the other way round: up asks, so it holds the "
-            "keys; down answers, so it holds the values."
-        )
-    if is_silent(given):
-        raise Mistake(
-            "Nothing ever fires: every key gets zeros. A key times itself is 1; the "
-            "bias must leave some of that."
-        )
-    if is_silent(given - given[0]):
-        raise Mistake(
-            "Every key gets the same answer. A neuron must know one key, not all of "
-            "them."
-        )
-    ratio = float((given * values).sum() / values.square().sum())
-    if is_silent(given - ratio * values):
-        raise Mistake(
-            f"Each value comes out {ratio:.3g} times as large as it should. For its "
-            "own key, a neuron gives up · key + bias; down must make a whole value of "
-            "that."
-        )
-
-
-def silent_when_not_asked(store, generator):
-    for _ in range(2):
-        keys, values, others = some_facts(generator)
-        mlp = built(store, keys, values)
-        if not is_silent(answers(mlp, keys / 2)):
-            raise Mistake(
-                "Half a key gets an answer, and should get zeros. The bias has to hold "
-                "the neuron back until more than half of the key is there."
-            )
-        mixes = torch.randn(4, len(others), generator=generator) @ others  # (4, C)
-        if not is_silent(answers(mlp, mixes)):
-            raise Mistake(
-                "It answers a vector at right angles to all keys, of which it knows "
-                "nothing. Such a vector should fire no neuron."
-            )
-
-
-def several_at_once(store, generator):
-    keys, values, _ = some_facts(generator)
-    mlp = built(store, keys, values)
-    for i, j in itertools.combinations(range(len(keys)), 2):
-        given = answers(mlp, keys[i] + keys[j])
-        if is_silent(given):
-            raise Mistake(
-                f"Asked for facts {i} and {j} at once, it gives nothing: the neurons "
-                "shut each other out. Let each one look at its own key only."
-            )
-        wanted = values[i] + values[j]
-        want_near(
-            given, wanted, f"Asked for facts {i} and {j} at once, its answer", 1e-3
-        )
-
-
-def _bias(keys, number=-0.5):
-    return torch.full((len(keys),), number)
-
-
-def wrong_down_as_it_is(keys, values):
-    return keys, _bias(keys), 2 * values
-
-
-def wrong_up_transposed(keys, values):
-    return keys.T, _bias(keys), 2 * values.T
-
-
-def wrong_one_neuron(keys, values):
-    up = keys.sum(0, keepdim=True)
-    return up, torch.tensor([-0.5]), 2 * values.sum(0)[:, None]
-
-
-def wrong_one_bias(keys, values):
-    return keys, -0.5, 2 * values.T
-
-
-def wrong_no_bias(keys, values):
-    return keys, _bias(keys, 0.0), values.T
-
-
-def wrong_not_doubled(keys, values):
-    return keys, _bias(keys), values.T
-
-
-def wrong_swapped(keys, values):
-    return values, _bias(keys), 2 * keys.T
-
-
-def wrong_nothing_fires(keys, values):
-    return keys, _bias(keys, -1.0), 2 * values.T
-
-
-def wrong_positive_bias(keys, values):
-    return keys, _bias(keys, 0.5), values.T
-
-
-def wrong_every_key(keys, values):
-    return keys.sum(0).expand(keys.shape), _bias(keys), 2 * values.T
-
-
-def wrong_shut_out(keys, values):
-    return 2 * keys - keys.sum(0), _bias(keys), 2 * values.T
+def pairs_of_keys(keys, others):
+    pairs = itertools.combinations(range(len(keys)), 2)
+    return {f"keys[{i}] + keys[{j}]": keys[i] + keys[j] for i, j in pairs}
 
 
 STORE_FACTS = Exercise(
@@ -639,184 +456,96 @@ STORE_FACTS = Exercise(
     ),
     reference=store_facts,
     checks=(
-        Check(
-            name="the shapes",
-            points=1,
-            proves="has one neuron for each fact",
-            hint="Each fact is one neuron: a row of `up`, a number of `bias`, a column "
-            "of `down`.",
-            run=has_the_shapes,
-        ),
-        Check(
-            name="reads each fact back",
-            points=2,
-            proves="answers each key with its value",
-            hint="A key times itself is 1, times any other key 0. What is left after "
-            "the bias, and by how much must `down` make it larger?",
-            run=reads_back,
-        ),
-        Check(
-            name="silent when not asked",
-            points=1,
-            proves="stays silent where it knows nothing",
-            hint="Half a key times the key is 0.5. Which bias brings that down to 0?",
-            run=silent_when_not_asked,
-        ),
-        Check(
-            name="several at once",
-            points=1,
-            proves="answers two keys at once with both values",
-            hint="Neuron i should look at key i, and at nothing else.",
-            run=several_at_once,
-        ),
+        Check("the shapes", 1, "has one neuron for each fact",
+            "Each fact is one neuron: a row of `up`, a number of `bias`, a column of `down`.",
+            SHAPES),
+        Check("reads each fact back", 2, "answers each key with its value",
+            "A key times itself is 1, times any other key 0. What is left after the bias, and "
+            "by how much must `down` make it larger?",
+            recalls(each_key)),
+        Check("silent when not asked", 1, "stays silent where it knows nothing",
+            "Half a key times the key is 0.5. Which bias brings that down to 0?",
+            recalls(halves_and_strangers)),
+        Check("several at once", 1, "answers two keys at once with both values",
+            "Neuron i should look at key i, and at nothing else.",
+            recalls(pairs_of_keys)),
     ),
-    wrong=(
-        Wrong("down not transposed", wrong_down_as_it_is, "it is transposed"),
-        Wrong("up transposed", wrong_up_transposed, "Each neuron is a row of up"),
-        Wrong("one neuron for all", wrong_one_neuron, "one neuron to each fact"),
-        Wrong("one bias for all", wrong_one_bias, "one bias to each neuron"),
-        Wrong("a bias of zero", wrong_no_bias, "Half a key gets an answer"),
-        Wrong("not doubled", wrong_not_doubled, "0.5 times as large"),
-        Wrong("values up, keys down", wrong_swapped, "It is the other way round"),
-        Wrong("a bias of -1", wrong_nothing_fires, "Nothing ever fires"),
-        Wrong("a bias above zero", wrong_positive_bias, "even when nothing was asked"),
-        Wrong("every neuron knows all", wrong_every_key, "the same answer"),
-        Wrong("shut each other out", wrong_shut_out, "shut each other out"),
-    ),
-)
+    wrong=STORE_MISTAKES,
+)  # fmt: skip
 
 
 # 04.gelu ----------------------------------------------------------------------------
 
-
-def switched(gelu, x: torch.Tensor) -> torch.Tensor:
-    """What a learner's function gives for x, of the same shape."""
-    try:
-        value = gelu(x)
-    except (RuntimeError, TypeError, ValueError) as error:
-        if "convert" not in str(error):
-            raise
-        raise Mistake(
-            f"It can't take x of shape {tuple(x.shape)}: math.tanh and float take a "
-            "single number. torch.tanh takes a tensor of any shape at once."
-        ) from None
-    want_tensor(value, tuple(x.shape), f"gelu of a tensor of shape {tuple(x.shape)}")
-    return value.detach().cpu()
-
-
-def follows_the_curve(gelu, generator):
-    x = 12 * torch.rand(200, generator=generator) - 6  # from -6 to 6
-    value, right = switched(gelu, x.clone()), F.gelu(x, approximate="tanh")
-    gap = (value - right).abs()
-    if bool((gap <= 1e-3).all()):  # the exact GELU is less than 0.0005 away
-        return
-    for mistaken, words in MISTAKEN_GELUS:
-        if torch.allclose(value.float(), mistaken(x.clone()), atol=1e-4):
-            raise Mistake(words)
-    worst = int(gap.argmax())
-    raise Mistake(
-        f"gelu of {x[worst]:.2f} is {value[worst]:.4g}; it should be "
-        f"{right[worst]:z.4g}."
-    )
-
-
-def dips_below_zero(gelu, generator):
-    x = -0.3 - 1.7 * torch.rand(20, generator=generator)  # from -2 to -0.3
-    for number, out in zip(x.tolist(), switched(gelu, x.clone()).tolist()):
-        if not out < 0:
-            raise Mistake(
-                f"gelu of {number:.2f} is {out:.4g}; a little below zero it dips, to "
-                "less than 0. ReLU does not."
-            )
-    x = -5 - torch.rand(20, generator=generator)  # from -6 to -5
-    for number, out in zip(x.tolist(), switched(gelu, x.clone()).tolist()):
-        if not abs(out) <= 1e-3:
-            raise Mistake(
-                f"gelu of {number:.2f} is {out:.4g}; far below zero the switch is "
-                "off: 0."
-            )
-
-
-def takes_any_shape(gelu, generator):
-    x = torch.randn(2, one_of(generator, 3, 6), 4, generator=generator)  # (B, T, C)
-    before = x.clone()
-    value = switched(gelu, x)
-    if not torch.equal(x, before):
-        raise Mistake(
-            "It changed x itself, which others may still need. Make a new tensor: "
-            "x = x * 2, never x *= 2 or x[…] = …"
-        )
-    want_near(value, F.gelu(before, approximate="tanh"), "gelu of (B, T, C)", 1e-3)
-
-
-def _tanh_part(x):
-    return torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
-
-
-def wrong_relu(x):
-    return torch.relu(x)
-
-
-def wrong_silu(x):
-    return x * torch.sigmoid(x)
-
-
-def wrong_not_halved(x):
-    return x * (1 + _tanh_part(x))
-
-
-def wrong_square(x):
-    return x / 2 * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**2)))
-
-
-def wrong_no_root(x):
-    return x / 2 * (1 + torch.tanh(x + 0.044715 * x**3))
-
-
-def wrong_root_of_two_only(x):
-    return x / 2 * (1 + torch.tanh(math.sqrt(2) / math.pi * (x + 0.044715 * x**3)))
-
-
-def wrong_no_cube(x):
-    return x / 2 * (1 + torch.tanh(math.sqrt(2 / math.pi) * x))
-
-
-def wrong_no_one(x):
-    return x / 2 * _tanh_part(x)
-
-
-def wrong_no_x(x):
-    return (1 + _tanh_part(x)) / 2
-
-
-def wrong_in_place(x):
-    x *= (1 + _tanh_part(x)) / 2
-    return x
-
-
-def wrong_number_by_number(x):
-    root = math.sqrt(2 / math.pi)
-    numbers = [float(v) for v in x]
-    return torch.tensor(
-        [v / 2 * (1 + math.tanh(root * (v + 0.044715 * v**3))) for v in numbers]
-    )
-
-
-# Curves that a slip gives, each with the words for it.
-MISTAKEN_GELUS = (
-    (wrong_relu, "That is ReLU, a hard switch. GELU is soft: x/2 · (1 + tanh(…))."),
-    (wrong_silu, "That is SiLU, x · sigmoid(x): a soft switch too, but another one."),
-    (wrong_not_halved, "It is twice too large: the ½ is missing, x/2 · (1 + …)."),
-    (wrong_square, "It has x² where x³ belongs: 0.044715 x³."),
-    (wrong_no_root, "The factor √(2/π) in front of the bracket is missing."),
-    (
-        wrong_root_of_two_only,
-        "That takes the root of 2 alone: √(2/π) is the root of the whole fraction.",
-    ),
-    (wrong_no_cube, "The term 0.044715 x³ inside the bracket is missing."),
-    (wrong_no_one, "The 1 in 1 + tanh(…) is missing, so the switch never closes."),
-    (wrong_no_x, "That is the switch alone, from 0 to 1; multiply x by it."),
+ROOT = "math.sqrt(2 / math.pi)"
+FORMULA = f"x / 2 * (1 + torch.tanh({ROOT} * (x + 0.044715 * x**3)))"
+LOOPED = FORMULA.replace("torch.tanh", "math.tanh").replace("x", "v")
+ONE_NUMBER = (
+    "It can't take x of any shape: math.tanh and float take a single number, and a loop goes "
+    "along one axis. torch.tanh takes a tensor of any shape at once."
 )
+
+
+GELU_MISTAKES = mistakes(
+    gpt.gelu,
+    *instead(FORMULA, {
+        "torch.relu(x)": "That is ReLU, a hard switch. GELU is soft: x/2 · (1 + tanh(…)).",
+        "x * torch.sigmoid(x)":
+            "That is SiLU, x · sigmoid(x): a soft switch too, but another one.",
+        "x * torch.sigmoid(1.702 * x)":
+            "That is x · sigmoid(1.702 x), which comes near GELU, but not to 0.001.",
+        FORMULA.replace("x / 2", "x"): "It is twice too large: the ½ is missing, x/2 · (1 + …).",
+        FORMULA.replace("x**3", "x**2"): "It has x² where x³ belongs: 0.044715 x³.",
+        FORMULA.replace("x**3", "x * 3"): "It has x * 3, three times x: x³ is x**3.",
+        FORMULA.replace("x**3", "x^3"): "^ is no power in Python: x³ is x**3.",
+        FORMULA.replace("0.044715", "0.44715"): "0.44715 is ten times 0.044715.",
+        FORMULA.replace("x +", "x -"): "It takes 0.044715 x³ off; add it to x.",
+        FORMULA.replace(f"{ROOT} * ", ""): "The factor √(2/π) in front of the bracket is missing.",
+        FORMULA.replace(ROOT, "math.sqrt(2) / math.pi"):
+            "That takes the root of 2 alone: √(2/π) is the root of the whole fraction.",
+        FORMULA.replace(ROOT, "(2 / math.pi)"): "That is 2/π, and not its square root: √(2/π).",
+        FORMULA.replace(ROOT, "math.sqrt(math.pi / 2)"):
+            "That is √(π/2), upside down: the factor is √(2/π).",
+        FORMULA.replace(f"{ROOT} * (x", f"({ROOT} * x"):
+            "The factor √(2/π) multiplies x alone. It multiplies the whole bracket: "
+            "√(2/π) · (x + 0.044715 x³).",
+        FORMULA.replace(" + 0.044715 * x**3", ""):
+            "The term 0.044715 x³ inside the bracket is missing, or much too small: only x goes "
+            "to the third power.",
+        FORMULA.replace("1 + ", ""):
+            "The 1 in 1 + tanh(…) is missing, so the switch never closes.",
+        FORMULA.replace("1 +", "1 -"):
+            "1 - tanh(…) turns the switch round: it lets through what is below zero.",
+        FORMULA.replace("* (1 +", "* 1 + ("):
+            "Multiplying comes before adding: put brackets around 1 + tanh(…).",
+        FORMULA.replace("x / 2 * ", "1 / 2 * "):
+            "That is the switch alone, from 0 to 1; multiply x by it.",
+        FORMULA.replace("x / 2 * ", "x / 2 / "): "It divides by 1 + tanh(…): multiply.",
+        FORMULA.replace("torch.tanh", "math.tanh"): ONE_NUMBER,
+        f"torch.tensor([{LOOPED} for v in x])": ONE_NUMBER,
+        f"torch.tensor([{LOOPED} for v in x.tolist()])": ONE_NUMBER,
+    }),
+    ("in place",
+     "It changed x itself, which others may still need. Make a new tensor: x = x * 2, never "
+     "x *= 2 or x[…] = …",
+     (f"return {FORMULA}", f"x.copy_({FORMULA}); return x")),
+)  # fmt: skip
+
+
+def lets_through(numbers: Callable, *shapes: tuple, after: bool = False) -> Callable:
+    """Make a check on tensors of these shapes; numbers(generator, *shape) makes one."""
+    return agrees(
+        partial(F.gelu, approximate="tanh"),
+        lambda generator: [(numbers(generator, *shape),) for shape in shapes],
+        GELU_MISTAKES,
+        tolerance=1e-3,  # the exact GELU is less than 0.0005 away
+        after=after,
+    )
+
+
+def below_zero(generator: torch.Generator, count: int) -> torch.Tensor:
+    """From -2 to -0.3, where it dips, and from -6 to -5.1, where it is off."""
+    dip, off = (tenths(generator, count, most=most).abs() for most in (1.8, 1.0))
+    return torch.cat([-0.2 - dip, -5 - off])
 
 
 GELU = Exercise(
@@ -833,45 +562,21 @@ GELU = Exercise(
     ),
     reference=gpt.gelu,
     checks=(
-        Check(
-            name="follows the curve",
-            points=2,
-            proves="gives torch's numbers from -6 to 6",
-            hint="Build it from the inside out: the bracket, times "
-            "`math.sqrt(2 / math.pi)`, `torch.tanh`, plus 1, times half of x.",
-            run=follows_the_curve,
-        ),
-        Check(
-            name="dips below zero",
-            points=1,
-            proves="dips a little below zero, and is off far below it",
-            hint="Try x = -1: a small number below zero should come out. At x = -6, "
-            "1 + tanh(…) should be 0.",
-            run=dips_below_zero,
-        ),
-        Check(
-            name="any shape",
-            points=1,
-            proves="takes a tensor of any shape and leaves it as it was",
-            hint="`*`, `+`, `**` and `torch.tanh` work on every number of a tensor at "
-            "once, and each makes a new one.",
-            run=takes_any_shape,
-        ),
+        Check("follows the curve", 2, "gives torch's numbers from -6 to 6",
+            "Build it from the inside out: the bracket, times `math.sqrt(2 / math.pi)`, "
+            "`torch.tanh`, plus 1, times half of x.",
+            lets_through(partial(tenths, most=6.0), (4,), (12,), (200,))),
+        Check("dips below zero", 1, "dips a little below zero, and is off far below it",
+            "Try x = -1: a small number below zero should come out. At x = -6, 1 + tanh(…) "
+            "should be 0.",
+            lets_through(below_zero, (2,), (6,), (50,))),
+        Check("any shape", 1, "takes a tensor of any shape and leaves it as it was",
+            "`*`, `+`, `**` and `torch.tanh` work on every number of a tensor at once, and "
+            "each makes a new one.",
+            lets_through(tenths, (), (1,), (2, 3), (2, 4, 5), after=True)),
     ),
-    wrong=(
-        Wrong("ReLU", wrong_relu, "That is ReLU"),
-        Wrong("SiLU", wrong_silu, "That is SiLU"),
-        Wrong("not halved", wrong_not_halved, "the ½ is missing"),
-        Wrong("a square", wrong_square, "x² where x³ belongs"),
-        Wrong("no root", wrong_no_root, "√(2/π) in front of the bracket is missing"),
-        Wrong("the root of 2 alone", wrong_root_of_two_only, "the whole fraction"),
-        Wrong("no cube", wrong_no_cube, "The term 0.044715 x³"),
-        Wrong("no 1 +", wrong_no_one, "The 1 in 1 + tanh(…) is missing"),
-        Wrong("the switch alone", wrong_no_x, "multiply x by it"),
-        Wrong("in place", wrong_in_place, "It changed x itself"),
-        Wrong("number by number", wrong_number_by_number, "take a single number"),
-    ),
-)
+    wrong=GELU_MISTAKES,
+)  # fmt: skip
 
 
 # 04.worst_overlap -------------------------------------------------------------------
@@ -884,210 +589,152 @@ def worst_overlap(vectors: torch.Tensor) -> float:
     return float(overlap.fill_diagonal_(0).max())  # a row and itself: always 1
 
 
-ROWS, CHANNELS = 6, 8
+LENGTH, PRODUCT = "vectors.norm(dim=-1, keepdim=True)", "unit @ unit.T"
+OVERLAP, LARGEST = f"({PRODUCT}).abs()", "overlap.fill_diagonal_(0).max()"
+NOT_MET = (
+    "Two other rows overlap more: it has not met them. Compare every row with every other, "
+    "not only with the next one or the first."
+)
+PAIR_BY_PAIR = (
+    "It goes through the pairs one by one. The 3,200 rows of the next cell make five million "
+    "pairs, and minutes of waiting: compare all rows at once, unit @ unit.T."
+)
+TOO_WIDE = (
+    "It makes a tensor with all channels of every pair of rows. For the 3,200 rows of the next "
+    "cell that is more than your memory holds: unit @ unit.T is (N, N), one number a pair."
+)
 
 
-def crowd(generator: torch.Generator, cosine: float) -> torch.Tensor:
-    """Rows (6, 8) of different lengths, almost at right angles but for two.
-
-    Those two have the given cosine, never stand side by side, and are not the first.
-    """
-    unit = right_angles(generator, CHANNELS)
-    rows = unit[:ROWS] + 0.1 * torch.randn(ROWS, CHANNELS, generator=generator)
-    rows = F.normalize(rows, dim=-1)
-    first = one_of(generator, 1, ROWS - 2)
-    second = one_of(generator, first + 2, ROWS)
-    aside = unit[ROWS] - (unit[ROWS] @ rows[first]) * rows[first]
-    sine = math.sqrt(1 - cosine**2)
-    rows[second] = cosine * rows[first] + sine * F.normalize(aside, dim=-1)
-    return rows * (0.5 + 2 * torch.rand(ROWS, 1, generator=generator))
+def by_pairs(vectors: torch.Tensor) -> float:
+    """The same, one pair of rows at a time."""
+    pairs = itertools.combinations(vectors, 2)
+    return float(max(abs(F.cosine_similarity(p, q, dim=0)) for p, q in pairs))
 
 
-def some_cosine(generator: torch.Generator) -> float:
-    return 0.75 + 0.2 * float(torch.rand(1, generator=generator))
+OVERLAP_MISTAKES = mistakes(
+    worst_overlap,
+    ("the diagonal left in",
+     "The diagonal is still in: each row overlaps fully with itself, and it says 1. Compare two "
+     "different rows only.",
+     (".fill_diagonal_(0)", "")),
+    ("opposite missed",
+     "It misses vectors that point in opposite directions. They overlap too: abs().",
+     (".abs()", "")),
+    ("the right pair's sign", "It finds the right pair, and gives its sign too: abs().",
+     (OVERLAP, PRODUCT), (LARGEST, "max(overlap.fill_diagonal_(0).flatten(), key=abs)")),
+    ("dot products", "Those are dot products: longer rows give more. Divide each row by its length.",
+     (f"vectors / {LENGTH}", "vectors")),
+    ("squared lengths", "It divides by the squared lengths: a length is the square root of that.",
+     (LENGTH, "vectors.square().sum(-1, keepdim=True)")),
+    ("one length for all",
+     "It divides all rows by one number, the length of the whole table. Each row has a length "
+     "of its own: norm(dim=-1, keepdim=True).",
+     (LENGTH, "vectors.norm()")),
+    ("lengths of the columns",
+     "It divides the columns by their lengths. The vectors are the rows: norm(dim=-1, "
+     "keepdim=True).",
+     (LENGTH, "vectors.norm(dim=0)")),
+    ("no keepdim",
+     "The lengths, (N), don't fit the rows, (N, C). Keep their axis, with size 1: "
+     "norm(dim=-1, keepdim=True).",
+     (", keepdim=True", "")),
+    ("columns", "It compares columns; the vectors are the rows: unit @ unit.T.",
+     (LENGTH, "vectors.norm(dim=0)"), (PRODUCT, "unit.T @ unit")),
+    ("the mean", "That is the mean overlap; the largest is wanted.",
+     (LARGEST, "overlap.triu(1).sum() / (len(unit) * (len(unit) - 1) / 2)")),
+    ("the smallest", "That is the smallest overlap; the largest is wanted.",
+     (LARGEST, "overlap.min()")),
+    ("neighbours only", NOT_MET, (LARGEST, "overlap.diagonal(1).max()")),
+    ("the first row only", NOT_MET, (LARGEST, "overlap[0, 1:].max()")),
+    ("the first pair only", NOT_MET, (LARGEST, "overlap[0, 1]")),
+    ("first and last", NOT_MET, (LARGEST, "overlap[0, -1]")),
+    ("left out by value",
+     "Two rows that point exactly the same way overlap by 1, and it leaves them out. Leave the "
+     "diagonal out by its place, not by its value.",
+     (LARGEST, "overlap[overlap < 0.999].max()")),
+    ("the angle", "That is an angle; return the cosine itself.",
+     (LARGEST, f"{LARGEST}.clamp(max=1).acos()")),
+    ("its place", "That is the place of the largest; return the largest itself: max().",
+     ("max()", "argmax()")),
+    ("a tensor", "It is a tensor; turn it into a number with float(…).",
+     (f"float({LARGEST})", LARGEST)),
+    ("not transposed",
+     "(N, C) times (N, C) does not fit. Row against row is unit @ unit.T, with the second one "
+     "transposed.",
+     ("unit.T", "unit")),
+    ("pair by pair", PAIR_BY_PAIR, by_pairs),
+    ("all channels of all pairs", TOO_WIDE, (PRODUCT, "(unit[:, None] * unit).sum(-1)")),
+)  # fmt: skip
 
 
-def by_pairs(vectors: torch.Tensor) -> list[float]:
-    """The cosine of every pair of rows, one pair at a time."""
-    pairs = itertools.combinations(vectors.double(), 2)
-    return [float(F.cosine_similarity(a, b, dim=0)) for a, b in pairs]
-
-
-def measured(overlap, vectors: torch.Tensor):
-    """What a learner's function gives; a whole 0 is what `worst = 0` leaves."""
-    try:
-        value = overlap(vectors.clone())
-    except RuntimeError as error:
-        if "cannot be multiplied" not in str(error):
-            raise
-        raise Mistake(
-            f"{tuple(vectors.shape)} times {tuple(vectors.shape)} does not fit. Row "
-            "against row is unit @ unit.T, with the second one transposed."
-        ) from None
-    return 0.0 if type(value) is int and value == 0 else value
-
-
-def finds_the_largest(overlap, generator):
-    for _ in range(3):
-        vectors = crowd(generator, some_cosine(generator))
-        value = measured(overlap, vectors)
-        if type(value) is float:
-            _name_overlap(value, vectors)
-        wanted = max(abs(cosine) for cosine in by_pairs(vectors))
-        want_close(value, wanted, f"worst_overlap of {ROWS} vectors")
-
-
-def _name_overlap(value: float, vectors: torch.Tensor) -> None:
-    """Say which slip gives this value, if it is wrong and the slip is known."""
-    sizes = [abs(cosine) for cosine in by_pairs(vectors)]
-    if math.isclose(value, max(sizes), rel_tol=1e-4):
-        return
-    for mistaken, words in MISTAKEN_OVERLAPS:
-        if math.isclose(value, mistaken(vectors.clone()), rel_tol=1e-4):
-            raise Mistake(words)
-    if any(math.isclose(value, size, rel_tol=1e-4) for size in sizes):
-        raise Mistake(
-            f"It says {value:.3f}, and two other rows overlap by {max(sizes):.3f}: it "
-            "has not met them. Compare every row with every other, not only with the "
-            "next one or the first."
-        )
-
-
-def opposite_counts(overlap, generator):
-    vectors = crowd(generator, -some_cosine(generator))
-    wanted = max(abs(cosine) for cosine in by_pairs(vectors))
-    value = measured(overlap, vectors)
-    if type(value) is float and math.isclose(value, -wanted, rel_tol=1e-4):
-        raise Mistake(f"It says {value:.3f}: the right pair, with its sign. Use abs().")
-    if type(value) is float and value <= max(by_pairs(vectors)) + 1e-4:
-        raise Mistake(
-            f"Two rows have cosine {-wanted:.3f}, and it says {value:.3f}: it misses "
-            "vectors that point in opposite directions. They overlap too: abs()."
-        )
-    want_close(value, wanted, f"worst_overlap of rows with cosine {-wanted:.3f}")
-    vectors = crowd(generator, 0.5)
-    vectors[-1] = 2 * vectors[0]
-    value = measured(overlap, vectors)
-    if type(value) is float and value < 0.99:
-        raise Mistake(
-            f"Two rows point exactly the same way, and it says {value:.3f}; it should "
-            "be 1. Leave the diagonal out by its place, not by its value."
-        )
-    want_close(value, 1.0, "worst_overlap of two rows that point the same way")
-
-
-def right_angles_give_zero(overlap, generator):
-    lengths = 0.5 + 2 * torch.rand(CHANNELS, 1, generator=generator)
-    vectors = (right_angles(generator, CHANNELS) * lengths)[:ROWS]
-    value = measured(overlap, vectors)
-    if type(value) is float and math.isclose(value, 1.0, abs_tol=1e-4):
-        raise Mistake(
-            "All rows are at right angles, and it says 1: it compares each row with "
-            "itself."
-        )
-    want_close(value, 0.0, "worst_overlap of rows that are all at right angles")
-    value = measured(overlap, torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 2.0]]))
-    want_close(value, 0.0, "worst_overlap of two rows at right angles")
-
-
-def _cosines(vectors):
-    unit = F.normalize(vectors, dim=-1)
-    return unit @ unit.T  # (N, N)
-
-
-def _largest(products):
-    return float(products.abs().fill_diagonal_(0).max())
-
-
-def wrong_diagonal(vectors):
-    return float(_cosines(vectors).abs().max())
-
-
-def wrong_no_abs(vectors):
-    return float(_cosines(vectors).fill_diagonal_(0).max())
-
-
-def wrong_signed(vectors):
-    cosines = _cosines(vectors).fill_diagonal_(0).flatten()
-    return float(cosines[cosines.abs().argmax()])
-
-
-def wrong_lengths(vectors):
-    return _largest(vectors @ vectors.T)
-
-
-def wrong_one_length(vectors):
-    unit = vectors / vectors.norm()
-    return _largest(unit @ unit.T)
-
-
-def wrong_axis(vectors):
-    unit = vectors / vectors.norm(dim=0)
-    return _largest(unit @ unit.T)
-
-
-def wrong_columns(vectors):
-    return _largest(_cosines(vectors.T))
-
-
-def wrong_mean_overlap(vectors):
-    count = len(vectors)
-    return float(
-        _cosines(vectors).abs().fill_diagonal_(0).sum() / (count * (count - 1))
+def overlaps(*cases: Callable) -> Callable:
+    """Make a check on rows, each case drawn by a function of its own."""
+    return agrees(
+        lambda vectors: by_pairs(vectors.double()),
+        lambda generator: [(case(generator),) for case in cases],
+        OVERLAP_MISTAKES,
+        # A whole 0 is what `worst = 0` leaves.
+        look=lambda value: 0.0 if type(value) is int and value == 0 else value,
     )
 
 
-def wrong_smallest(vectors):
-    return float(_cosines(vectors).abs().min())
+def rows(count: int, channels: int, times: float = 0.0, noise: float = 0.0) -> Callable:
+    """Draw rows (N, C); with times, the last is a middle one, so many times as long."""
+
+    def draw(generator):
+        vectors = tenths(generator, count, channels)
+        if times:
+            added = noise * tenths(generator, channels)
+            vectors[-1] = times * vectors[(count - 1) // 2] + added
+        return vectors
+
+    return draw
 
 
-def wrong_neighbours(vectors):
-    return float(F.cosine_similarity(vectors[:-1], vectors[1:]).abs().max())
+def corners(count: int, channels: int) -> Callable:
+    """Draw rows at right angles, each of a length of its own."""
+
+    def draw(generator):
+        lengths = tenths(generator, count, 1).abs()
+        return at_right_angles(generator, channels)[:count] * lengths
+
+    return draw
 
 
-def wrong_first_row(vectors):
-    return float(F.cosine_similarity(vectors[0], vectors[1:]).abs().max())
+class Effort(TorchDispatchMode):
+    """Counts the steps that torch takes, and the numbers in the largest tensor they make."""
+
+    def __init__(self):
+        super().__init__()
+        self.steps, self.most = 0, 0
+
+    def __torch_dispatch__(self, step, types, args=(), kwargs=None):
+        made = step(*args, **(kwargs or {}))
+        self.steps += 1
+        if isinstance(made, torch.Tensor):
+            self.most = max(self.most, made.numel())
+        return made
 
 
-def wrong_by_value(vectors):
-    cosines = _cosines(vectors).abs()
-    return float(cosines[cosines < 0.999].max())
+FINDS = overlaps(
+    rows(2, 2), rows(3, 2), rows(4, 3), rows(3, 4), rows(6, 4, 1.5, 0.2), rows(6, 4, 0.7, 0.1)
+)  # fmt: skip
 
 
-def wrong_tensor(vectors):
-    return _cosines(vectors).abs().fill_diagonal_(0).max()
-
-
-def wrong_not_transposed(vectors):
-    unit = F.normalize(vectors, dim=-1)
-    return _largest(unit @ unit)
-
-
-# Numbers that a slip gives, each with the words for it.
-MISTAKEN_OVERLAPS = (
-    (
-        wrong_diagonal,
-        "It says 1: the diagonal is still in. Each row overlaps fully with itself; "
-        "compare two different rows only.",
-    ),
-    (
-        wrong_lengths,
-        "Those are dot products: longer rows give more. Divide each row by its length.",
-    ),
-    (
-        wrong_one_length,
-        "It divides all rows by one number, the length of the whole table. Each row "
-        "has a length of its own: norm(dim=-1, keepdim=True).",
-    ),
-    (
-        wrong_axis,
-        "It divides the columns by their lengths. The vectors are the rows: "
-        "norm(dim=-1, keepdim=True).",
-    ),
-    (wrong_columns, "It compares columns; the vectors are the rows: unit @ unit.T."),
-    (wrong_mean_overlap, "That is the mean overlap; the largest is wanted."),
-    (wrong_smallest, "That is the smallest overlap; the largest is wanted."),
-)
+def finds_the_largest(worst_overlap, generator):
+    """On small rows, and then on as many as the lesson has."""
+    FINDS(worst_overlap, generator)
+    count, channels = 100, 50
+    with Effort() as effort:
+        worst_overlap(torch.randn(count, channels, generator=generator))
+    if effort.most > 10 * count**2:
+        raise Mistake(TOO_WIDE)
+    if effort.steps > count**2 / 2:
+        raise Mistake(PAIR_BY_PAIR)
+    many = torch.randn(3_200, 50, generator=generator)
+    many[-1] -= 4 * many[1_600]
+    right = abs(float(F.cosine_similarity(many[-1], many[1_600], dim=0)))
+    want(worst_overlap(many), right, "worst_overlap of 3,200 rows, (3200, 50),")
 
 
 WORST_OVERLAP = Exercise(
@@ -1099,51 +746,28 @@ WORST_OVERLAP = Exercise(
         "holds two or more rows of any length, none of them all zeros. Take the "
         "cosine of every pair of rows, never of a row with itself, and return the "
         "largest absolute value, as a `float`: 0 if all stand at right "
-        "angles, 1 if two rows point the same way or in opposite directions."
+        "angles, 1 if two rows point the same way or in opposite directions. (The next "
+        "cell has 3,200 rows of 576 channels: compare all at once, by one product (N, N), "
+        "not five million pairs one by one.)"
     ),
     reference=worst_overlap,
     checks=(
-        Check(
-            name="finds the largest",
-            points=2,
-            proves="finds the largest cosine of any two rows, whatever their lengths",
-            hint="Divide each row by its length: `vectors.norm(dim=-1, keepdim=True)` is "
-            "(N, 1), one for each row. Then `unit @ unit.T` (N, N) holds the cosine of every "
-            "pair, and on its diagonal each row meets itself.",
-            run=finds_the_largest,
-        ),
-        Check(
-            name="same or opposite",
-            points=1,
-            proves="counts opposite directions as it counts equal ones",
-            hint="A cosine of -0.9 is as far from a right angle as one of 0.9. And "
-            "what if a row stands there twice?",
-            run=opposite_counts,
-        ),
-        Check(
-            name="right angles",
-            points=1,
-            proves="says 0 where all stand at right angles",
-            hint="If it says 1 for vectors at right angles, look at the diagonal.",
-            run=right_angles_give_zero,
-        ),
+        Check("finds the largest", 2,
+            "finds the largest cosine of any two rows, whatever their lengths",
+            "Divide each row by its length: `vectors.norm(dim=-1, keepdim=True)` is (N, 1), one "
+            "for each row. Then `unit @ unit.T` (N, N) holds the cosine of every pair, and on "
+            "its diagonal each row meets itself.",
+            finds_the_largest),
+        Check("same or opposite", 1, "counts opposite directions as it counts equal ones",
+            "A cosine of -0.9 is as far from a right angle as one of 0.9. And what if a row "
+            "stands there twice?",
+            overlaps(rows(4, 3, -2.0), rows(4, 3, 2.0), rows(5, 4, -1.5, 0.1), rows(4, 3, 1.0),
+                     rows(2, 3, -1.0))),
+        Check("right angles", 1, "says 0 where all stand at right angles",
+            "If it says 1 for vectors at right angles, look at the diagonal.",
+            overlaps(corners(2, 3), corners(3, 4), corners(4, 4), corners(6, 8))),
     ),
-    wrong=(
-        Wrong("the diagonal left in", wrong_diagonal, "the diagonal is still in"),
-        Wrong("opposite missed", wrong_no_abs, "point in opposite directions"),
-        Wrong("the right pair's sign", wrong_signed, "with its sign"),
-        Wrong("dot products", wrong_lengths, "Those are dot products"),
-        Wrong("one length for all", wrong_one_length, "divides all rows by one number"),
-        Wrong("lengths of the columns", wrong_axis, "divides the columns"),
-        Wrong("columns", wrong_columns, "It compares columns"),
-        Wrong("the mean", wrong_mean_overlap, "That is the mean"),
-        Wrong("the smallest", wrong_smallest, "That is the smallest"),
-        Wrong("neighbours only", wrong_neighbours, "every row with every other"),
-        Wrong("the first row only", wrong_first_row, "every row with every other"),
-        Wrong("left out by value", wrong_by_value, "by its place"),
-        Wrong("a tensor", wrong_tensor, "is a tensor; turn it into a number"),
-        Wrong("not transposed", wrong_not_transposed, "does not fit"),
-    ),
-)
+    wrong=OVERLAP_MISTAKES,
+)  # fmt: skip
 
 EXERCISES = (AND_GATE, GELU, MLP, STORE_FACTS, WORST_OVERLAP)

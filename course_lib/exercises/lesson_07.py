@@ -23,7 +23,7 @@ def decimals(generator: torch.Generator, count: int, most: float = 3.0) -> list[
 
 def array(generator: torch.Generator, *shape: int) -> np.ndarray:
     """A float64 array of random numbers with one decimal, none of them 0."""
-    return tenths(generator, *shape).numpy().astype(np.float64).round(1)
+    return np.array(tenths(generator, *shape).double().numpy().round(1))
 
 
 def formula(code: str, name: str = "x") -> Callable:
@@ -37,6 +37,13 @@ def formula(code: str, name: str = "x") -> Callable:
 
 COPIES = "up, down = np.array(x, dtype=np.float64), np.array(x, dtype=np.float64)"
 UP, DOWN, FAR = "up[place] += epsilon", "down[place] -= epsilon", " / (2 * epsilon)"
+WHOLE = "(function(x + epsilon) - function(x - epsilon)) / (2 * epsilon)"
+ZEROS = "gradient = np.zeros(np.shape(x))"
+IN_TURN = (
+    ("float(function(up)) -", "high -"),
+    (UP, f"{UP}; high = float(function(up))"),
+    (DOWN, "down[place] -= 2 * epsilon"),
+)
 BOTH_SIDES = " Step to both sides, and the first error cancels."
 AT_ONCE = (
     "It moves several numbers of x at once. Move one number, leave the others, and give a "
@@ -52,21 +59,6 @@ FLOAT64 = (
 )
 
 
-def changes_x(function, x, epsilon=1e-5):
-    gradient = np.zeros(x.shape)
-    x = np.asarray(x, dtype=np.float64)  # the same array, if it is float64
-    for place in np.ndindex(x.shape):
-        x[place] += epsilon
-        up = function(x)
-        x[place] -= 2 * epsilon
-        gradient[place] = (up - function(x)) / (2 * epsilon)
-    return gradient
-
-
-def never_puts_back(function, x, epsilon=1e-5):
-    return changes_x(function, np.array(x, dtype=np.float64), epsilon)
-
-
 NUMERICAL_MISTAKES = mistakes(
     autograd.numerical_gradient,
     ("one side", f"That is a step to one side, from x to x + epsilon.{BOTH_SIDES}",
@@ -79,20 +71,24 @@ NUMERICAL_MISTAKES = mistakes(
      "epsilon.", (FAR, " / 2 * epsilon")),
     ("not divided", "It was never divided by how far x moved, 2 epsilon.", (FAR, "")),
     ("down minus up", "Its sign is turned round: up minus down.",
-     ("float(function(up)) - float(function(down))", "float(function(down)) - float(function(up))")),
+     ("gradient[place] = (", "gradient[place] = -(")),
     ("all at once", AT_ONCE,
-     ("return gradient", "return np.full(x.shape, (function(x + epsilon) - function(x - epsilon)) / (2 * epsilon))")),
+     ("return gradient", f"return np.full(x.shape, {WHOLE})")),
     ("one number", AT_ONCE,
-     ("return gradient", "return (function(x + epsilon) - function(x - epsilon)) / (2 * epsilon)")),
+     ("return gradient", f"return {WHOLE}")),
     ("a whole row", AT_ONCE, ("np.ndindex(gradient.shape)", "range(len(x))")),
     ("the same array",
      "All slopes are 0: up and down are one and the same array, for = makes no copy. Let each "
      "be a copy of its own.", (COPIES, "up = down = np.array(x, dtype=np.float64)")),
-    ("changes x", ASTRAY, changes_x),
-    ("never put back", ASTRAY, never_puts_back),
+    ("changes x", ASTRAY, (COPIES, "up = down = np.asarray(x, dtype=np.float64)"), *IN_TURN),
+    ("never put back", ASTRAY,
+     (ZEROS, f"{ZEROS}\n    x = np.array(x, dtype=np.float64)"), (COPIES, "up = down = x"),
+     *IN_TURN),
     ("its own epsilon", "The epsilon that you are given is not the one you use.",
-     ("gradient = np.zeros(np.shape(x))", "gradient, epsilon = np.zeros(np.shape(x)), 1e-5")),
+     (ZEROS, f"{ZEROS}; epsilon = 1e-5")),
     ("whole numbers kept", FLOAT64, (COPIES, "up, down = x.copy(), x.copy()")),
+    ("float32", "float32 is too coarse for an epsilon of 0.00001: work in float64.",
+     (COPIES, COPIES.replace("64", "32"))),
     ("whole slopes",
      "np.zeros_like(x) holds whole numbers where x does, and cuts every slope down to one: "
      "np.zeros(x.shape) holds decimals.", ("np.zeros(np.shape(x))", "np.zeros_like(x)")),
@@ -118,53 +114,30 @@ def x(inputs: tuple) -> np.ndarray:
     return inputs[1]
 
 
+PRODUCT, CUBE, SQUARE = map(formula, ("x.prod()", "(x**3).sum()", "(x * x).sum()"))
+NEURON = formula("(x[0] * 3 - 1) * 4")
+MISSES = formula("(3 * x[0] - 6)**2 + (x[0] * x[1])**2")
+
+
 def products(generator):
     """Of one to three axes; a product's slope is the same from one side and from both."""
-    product, shapes = formula("x.prod()"), [(2,), (2, 3), (2, 1, 2)]
-    neuron = formula("(x[0] * 3 - 1) * 4")
+    shapes = (2,), (2, 3), (2, 1, 2)
     return [
-        *((product, array(generator, *shape), 0.5) for shape in shapes),
-        (neuron, array(generator, 1)),
-        (formula("(3 * x[0] - 6)**2 + (x[0] * x[1])**2"), np.array([1.0, 2.0])),
-    ]
-
-
-def cubes(generator):
-    cube = formula("(x**3).sum()")
-    steps = (0.2, 0.5) if whole(generator, 0, 1) else (0.4, 0.1)
-    return [
-        (cube, array(generator, 3), steps[0]),
-        (cube, array(generator, 2, 2), steps[1]),
-    ]
-
-
-def of_any_shape(generator):
-    product, shapes = formula("x.prod()"), [(3,), (), (2, 2), (1, 2, 2)]
-    return [(product, array(generator, *shape), 0.5) for shape in shapes]
-
-
-def whole_numbers(generator):
-    square = formula("(x * x).sum()")
-    shapes = [(3,), (2, 2)]
-    return [
-        (square, torch.randint(1, 10, shape, generator=generator).numpy())
-        for shape in shapes
+        *((PRODUCT, array(generator, *shape), 0.5) for shape in shapes),
+        (NEURON, array(generator, 1)),
+        (MISSES, np.array([1.0, 2.0])),
     ]
 
 
 numerical = partial(agrees, by_many_copies, wrong=NUMERICAL_MISTAKES, look=as_array)
 
-
 NUMERICAL_GRADIENT = Exercise(
-    id="07.numerical_gradient",
-    title="a gradient by trying",
-    minutes=10,
+    id="07.numerical_gradient", title="a gradient by trying", minutes=10,
     rule=(
-        "`function` takes an array and gives a number. For each number in the array `x`, "
-        "one at a time: move it up by `epsilon`, move it down by `epsilon`, and divide the "
-        "difference of the results by how far apart they are. Return a numpy array of x's "
-        "shape. Leave `x` as it was; it may have any shape, and may hold whole numbers "
-        "(work in float64)."
+        "`function` takes an array and gives a number. For each number in the array `x`, one at "
+        "a time: move it up by `epsilon`, move it down by `epsilon`, and divide the difference "
+        "of the results by how far apart they are. Return a numpy array of x's shape. Leave `x` "
+        "as it was; it may have any shape, and may hold whole numbers (work in float64)."
     ),
     reference=autograd.numerical_gradient,
     checks=(
@@ -173,15 +146,16 @@ NUMERICAL_GRADIENT = Exercise(
               numerical(products)),
         Check("both sides", 2, "looks to both sides, as far as it is told",
               "(function at x + ε, minus function at x − ε) / 2ε",
-              numerical(cubes)),
+              numerical(lambda g: [(CUBE, array(g, 3), 0.2), (CUBE, array(g, 2, 2), 0.5)])),
         Check("x stays", 1, "leaves x as it was", "Start each number from a fresh copy of x.",
-              numerical(of_any_shape, after=x)),
+              numerical(lambda g: [(PRODUCT, array(g, *s), 0.5) for s in ((3,), (), (2, 2), (1, 2, 2))],
+                        after=x)),
         Check("whole numbers", 1, "works at whole numbers",
               "`np.array(x, dtype=np.float64)` is a copy that can hold decimals.",
-              numerical(whole_numbers)),
+              numerical(lambda g: [(SQUARE, array(g, *s).round().astype(int))
+                        for s in ((3,), (2, 2))])),
     ),
-    wrong=NUMERICAL_MISTAKES,
-    may_change=("x",),  # and put back, but for rounding: a check looks
+    wrong=NUMERICAL_MISTAKES, may_change=("x",),  # and put back, but for rounding: a check looks
 )  # fmt: skip
 
 
@@ -234,6 +208,7 @@ TIMES_MISTAKES = mistakes(
      "slope of a is b.", (PAIR, "(a, b)")),
     ("the rule of +", PLUS, (PAIR, "(1.0, 1.0)")),
     ("the rule of +, whole", PLUS, (PAIR, "(1, 1)")),
+    ("a sum", PLUS, (f"a * b, {PAIR}", "a + b, (1.0, 1.0)")),
     ("the product twice",
      "That is the product itself, twice. A slope is how far the product moves over how far one "
      "number moved.", (PAIR, "(a * b, a * b)")),
@@ -246,39 +221,31 @@ TIMES_MISTAKES = mistakes(
 )  # fmt: skip
 
 
-def of_all_signs(generator):
-    a, b = (abs(one) for one in decimals(generator, 2))
+def of_signs(a, b):
     return [(a, b), (a, -b), (-a, b), (-a, -b)]
-
-
-def with_zeros(generator):
-    a, b = decimals(generator, 2)
-    return [(0.0, b), (a, 0.0), (0.0, 0.0), (a, b)]
 
 
 product_check = partial(
     agrees, partial(slopes_by_torch, mul), wrong=TIMES_MISTAKES, look=plain
 )
 
-
 TIMES = Exercise(
-    id="07.times",
-    title="the slopes of a product",
-    minutes=4,
+    id="07.times", title="the slopes of a product", minutes=4,
     rule=(
-        "Multiply two floats, and say how the product changes with each of them. Return "
-        "two things: the product, and a tuple with the slope of `a` and the slope of `b`, "
-        "all floats. Either number may be 0."
+        "Multiply two floats, and say how the product changes with each of them. Return two "
+        "things: the product, and a tuple with the slope of `a` and the slope of `b`, all "
+        "floats. Either number may be 0."
     ),
     reference=times,
     checks=(
         Check("a product and its slopes", 3, "gives the product and the slope of each operand",
               "`return product, (slope_of_a, slope_of_b)`. Take 3 × 5 and make the 3 a 4: how far "
               "did the product go? And for the 5?",
-              product_check(of_all_signs)),
+              product_check(lambda g: of_signs(whole(g, 12, 18) / 10, whole(g, 22, 28) / 10))),
         Check("zero", 1, "works at 0 too",
               "At a = 0 the product is 0; once a moves, it moves by b times as much.",
-              product_check(with_zeros)),
+              product_check(lambda g: [(0.0, 1.5), (-2.5, 0.0), (0.0, 0.0),
+                                       (1.4, whole(g, 22, 28) / 10)])),
     ),
     wrong=TIMES_MISTAKES,
 )  # fmt: skip
@@ -317,6 +284,10 @@ TANH_MISTAKES = mistakes(
      (SLOPE, "result")),
     ("the square alone", "That is the square of the result; the slope is 1 minus it.",
      (SLOPE, "result**2")),
+    ("1 minus, then squared", "You take 1 − tanh(a) and square that: square first.",
+     (SLOPE, "(1 - result) ** 2")),
+    ("the tangent", "That is the tangent of an angle. The h matters: math.tanh.",
+     (RESULT, "math.tan(a)")),
     ("doubled", "result * 2 is twice the result; result ** 2 is its square.",
      (SLOPE, "1 - result * 2")),
     ("1 over cosh²", TOO_LARGE, (SLOPE, "1 / math.cosh(a)**2")),
@@ -328,44 +299,26 @@ TANH_MISTAKES = mistakes(
 )  # fmt: skip
 
 
-def bent(generator):
-    near, far = whole(generator, 3, 8) / 10, whole(generator, 10, 15) / 10
-    return [(near,), (-near,), (far,), (-far,), (0.0,)]
-
-
-def far_out(generator):
-    return [
-        (2000.0,),
-        (-2000.0,),
-        (20.0,),
-        (-20.0,),
-        (float(whole(generator, 400, 900)),),
-    ]
-
-
 tanh_check = partial(
     agrees, partial(slopes_by_torch, torch.tanh), wrong=TANH_MISTAKES, look=plain
 )
 
-
 TANH = Exercise(
-    id="07.tanh",
-    title="the slope of tanh",
-    minutes=4,
+    id="07.tanh", title="the slope of tanh", minutes=4,
     rule=(
-        "`math.tanh(a)` bends any number into the range from −1 to 1. Its slope is 1 minus "
-        "the square of the result. Return the result and a tuple of one, its slope; all "
-        "are floats. `a` may be as far out as 2,000 or −2,000."
+        "`math.tanh(a)` bends any number into the range from −1 to 1. Its slope is 1 minus the "
+        "square of the result. Return the result and a tuple of one, its slope; all are floats. "
+        "`a` may be as far out as 2,000 or −2,000."
     ),
     reference=tanh,
     checks=(
         Check("a result and its slope", 3, "gives the result, and the slope that a small step shows",
               "Keep `result = math.tanh(a)`, and square that. `return result, (slope,)`: the comma "
               "makes the tuple.",
-              tanh_check(bent)),
+              tanh_check(lambda g: [(x,) for a in decimals(g, 2, 1.5) for x in (a, -a, 0.0)])),
         Check("far out", 1, "is flat far out",
               "Use the result, which stays between −1 and 1, and no exponential.",
-              tanh_check(far_out)),
+              tanh_check(lambda g: [(x,) for a in (2000.0, 20.0, 600.0) for x in (a, -a)])),
     ),
     wrong=TANH_MISTAKES,
 )  # fmt: skip
@@ -386,7 +339,9 @@ class Node:
 
     def __repr__(self):
         terms = [f"{s} × {x.name}" for x, s in zip(self.operands, self.slopes)]
-        return " = ".join([self.name, *[" + ".join(terms)] * bool(terms)])
+        return " = ".join(
+            [self.name, *[" + ".join(terms).replace("+ -", "- ")] * bool(terms)]
+        )
 
 
 def backward(nodes: list) -> None:
@@ -401,35 +356,24 @@ def backward(nodes: list) -> None:
             operand.grad += slope * node.grad
 
 
-def depth_first(nodes):
+def as_found(nodes):
+    nodes[-1].grad, waiting = 1.0, [nodes[-1]]
+    for node in waiting:  # which grows
+        for operand, slope in zip(node.operands, node.slopes):
+            operand.grad += slope * node.grad
+            waiting.append(operand)
+
+
+def depth_first(nodes, once=False):
     def visit(node):
         for operand, slope in zip(node.operands, node.slopes):
             operand.grad += slope * node.grad
-            visit(operand)
-
-    nodes[-1].grad = 1.0
-    visit(nodes[-1])
-
-
-def depth_first_once(nodes):
-    def visit(node):
-        for operand, slope in zip(node.operands, node.slopes):
-            operand.grad += slope * node.grad
-            if operand not in seen:
+            if not (once and operand in seen):
                 seen.append(operand)
                 visit(operand)
 
     seen, nodes[-1].grad = [], 1.0
     visit(nodes[-1])
-
-
-def every_end_starts(nodes):
-    used = [operand for node in nodes for operand in node.operands]
-    for node in nodes:
-        node.grad = 0.0 if node in used else 1.0
-    for node in reversed(nodes):
-        for operand, slope in zip(node.operands, node.slopes):
-            operand.grad += slope * node.grad
 
 
 START, PASSED = "nodes[-1].grad = 1.0", "operand.grad += slope * node.grad"
@@ -454,7 +398,7 @@ BACKWARD_MISTAKES = mistakes(
      "Only the loss has a grad. Let the way back begin with it, and add to operand.grad.",
      ("reversed(nodes)", "reversed(nodes[:-1])")),
     ("data for slope",
-     "An operand's number was used for its slope: the slopes stand in node.slopes.",
+     "An operand's number was used for a slope: the slopes stand in node.slopes.",
      (PASSED, "operand.grad += operand.data * node.grad")),
     ("all slopes to each",
      "The sum of slopes is passed to each operand. Each has its own: zip(node.operands, "
@@ -471,11 +415,14 @@ BACKWARD_MISTAKES = mistakes(
      "Slope and grad are added. Along a chain slopes multiply: slope × the node's grad.",
      (PASSED, "operand.grad += slope + node.grad")),
     ("= for +=", ONE_WAY, (PASSED, "operand.grad = slope * node.grad")),
+    ("the first way only", ONE_WAY, (PASSED, "operand.grad = operand.grad or slope * node.grad")),
+    ("as they are found", NOT_COMPLETE, as_found),
     ("depth first", NOT_COMPLETE, depth_first),
-    ("depth first, each once", NOT_COMPLETE, depth_first_once),
+    ("depth first, each once", NOT_COMPLETE, partial(depth_first, once=True)),
     ("every end is a loss",
      "A node that the loss was not made from has a grad; it changes nothing, and its grad stays "
-     "0. Only the last node is the loss.", every_end_starts),
+     "0. Only the last node is the loss.",
+     (START, "for node in nodes:\n        node.grad = float(all(node not in x.operands for x in nodes))")),
 )  # fmt: skip
 
 
@@ -505,74 +452,52 @@ def grads(inputs: tuple) -> list[float]:
     return [plain(1.0 * node.grad) for node in inputs[0]]
 
 
-def single_steps(generator):
-    links = [((),), ((), (0,)), ((), (), (1,)), ((), (), (), (2, 0, 1))]
-    return [graph(generator, *some) for some in links]
-
-
-def chains(generator):
-    lengths = 3, 4, 12
-    return [graph(generator, (), *((i,) for i in range(n - 1))) for n in lengths]
-
-
-def ways_that_meet(generator):
-    links = [
-        ((), (0, 0)),
-        ((), (0,), (1, 0)),
-        ((), (0,), (1,), (1,), (2, 3)),
-        ((), (), (0, 1), (2, 0), (3, 2, 1)),
-    ]
-    return [graph(generator, *some) for some in links]
+def graphs(*links: tuple) -> Callable:
+    return lambda generator: [graph(generator, *some) for some in links]
 
 
 def any_graphs(generator):
     """With leaves in the middle, and nodes that the loss was not made from."""
-    links = [
-        ((), (0,), (), (2, 1)),
-        ((), (0,), (0,)),
-        ((), (0,), (), (1,), (1, 1), (2, 4)),
-    ]
+    small, ends = ((), (0,), (), (2, 1)), ((), (0,), (0,))
+    middle = ((), (0,), (), (1,), (1, 1), (2, 4))
     drawn = [
         tuple(whole(generator, 0, i - 1) for _ in range(whole(generator, 0, 3)))
         for i in range(1, 12)
     ]
-    return [graph(generator, *some) for some in (*links, ((), *drawn, (11, 9, 0)))]
+    large = ((), *drawn, (11, 9, 0))
+    return graphs(small, ends, middle, large)(generator)
 
 
 graph_check = partial(
     agrees, by_equations, wrong=BACKWARD_MISTAKES, look=lambda value: None, after=grads
 )
 
-
 BACKWARD = Exercise(
-    id="07.backward",
-    title="the chain rule, backwards",
-    minutes=10,
+    id="07.backward", title="the chain rule, backwards", minutes=10,
     rule=(
-        "`nodes` holds every number of a computation in the order they were made; the "
-        "last is the loss. Each node has `operands` (a tuple of earlier nodes), `slopes` "
-        "(a float for each operand) and `grad` (0.0 at first). Set every `grad` to the "
-        "slope of the loss, and return nothing: the loss's own is 1, and each node adds "
-        "slope × its own grad to each of its operands. A node that the loss was not made "
-        "from keeps 0."
+        "`nodes` holds every number of a computation in the order they were made; the last is "
+        "the loss. Each node has `operands` (a tuple of earlier nodes), `slopes` (a float for "
+        "each operand) and `grad` (0.0 at first). Set every `grad` to the slope of the loss, and "
+        "return nothing: the loss's own is 1, and each node adds slope × its own grad to each of "
+        "its operands. A node that the loss was not made from keeps 0."
     ),
     reference=backward,
     checks=(
         Check("it starts at 1", 1, "starts with the loss at 1",
               "`nodes[-1].grad = 1.0`, and nothing else at first.",
-              graph_check(single_steps)),
+              graph_check(graphs(((),), ((), (0,)), ((), (), (1,)), ((), (), (), (2, 0, 1))))),
         Check("the chain rule", 2, "multiplies along a chain",
               "`for node in reversed(nodes):` and, inside, slope × node.grad.",
-              graph_check(chains)),
+              graph_check(lambda g: [graph(g, (), *((i,) for i in range(n))) for n in (2, 3, 11)])),
         Check("used twice", 2, "adds up what comes by several ways",
               "`operand.grad += …`, once for each node and operand.",
-              graph_check(ways_that_meet)),
+              graph_check(graphs(((), (0, 0)), ((), (0,), (1, 0)), ((), (0,), (1,), (1,), (2, 3)),
+                                 ((), (), (0, 1), (2, 0), (3, 2, 1))))),
         Check("any graph", 1, "agrees with a system of equations on a random graph",
               "Is every operand of every node served, and only the loss set to 1?",
               graph_check(any_graphs)),
     ),
-    wrong=BACKWARD_MISTAKES,
-    may_change=("nodes",),
+    wrong=BACKWARD_MISTAKES, may_change=("nodes",),
 )  # fmt: skip
 
 
@@ -634,7 +559,8 @@ DESCEND_MISTAKES = mistakes(
      (MOVE, MOVE.replace("-=", "+="))),
     ("no rate", "The rate is missing: move by rate × grad.", ("rate * parameter", "parameter")),
     ("the first only", "Only the first parameter moves: move each of them.",
-     (f"for parameter in parameters:\n            {MOVE}", f"for parameter in parameters[:1]:\n            {MOVE}")),
+     (f"for parameter in parameters:\n            {MOVE}",
+      f"for parameter in parameters[:1]:\n            {MOVE}")),
     ("Values for numbers", "The losses are Values; give their numbers: loss.data.",
      ("loss.data", "loss")),
     ("one loss for all",
@@ -654,7 +580,7 @@ DESCEND_MISTAKES = mistakes(
     ("stops when it rises",
      "It stops, or goes back, where the loss rises. Take all steps: a rate that is too high "
      "must show.",
-     ("        loss.backward()", "        if losses and loss.data > losses[-1]:\n            break\n" "        loss.backward()")),
+     (KEEP, KEEP + "        if max(losses) == losses[-1] > losses[0]:\n            break\n")),
     ("zeroed after the move",
      "The parameters came with a grad from before, and the first step took it along. Zero the "
      "grads before backward, in the first step too.", (ZERO, ""), (KEEP, KEEP + CLEAN)),
@@ -700,14 +626,6 @@ def walk(code: str, start: list[float], rate: float, steps: int, grad: float = 0
     return weights, Loss(code, weights), rate, steps
 
 
-def one_step(generator):
-    rate = pick(generator, [0.1, 0.2])
-    return [
-        walk(BOWL, decimals(generator, 1), rate, 1),
-        walk(COUPLED, decimals(generator, 2, 1.0), 0.1, 1),
-    ]
-
-
 def many_steps(generator):
     """One that couples two parameters, one that rises, and one that is long."""
     rising = decimals(generator, 2, 1.0), pick(generator, [0.11, 0.12])
@@ -732,23 +650,21 @@ descent_check = partial(
     agrees, descend_by_torch, wrong=DESCEND_MISTAKES, look=bare, after=data
 )
 
-
 DESCEND = Exercise(
-    id="07.descend",
-    title="gradient descent",
-    minutes=10,
+    id="07.descend", title="gradient descent", minutes=10,
     rule=(
-        "Repeat `steps` times: compute the loss with `loss_of()` (it gives a new `Value`), "
-        "set the `grad` of all `parameters` to what this loss says, and move each "
-        "parameter's `data` by rate × grad, downhill. `backward()` adds to the grads that "
-        "are there, and a parameter may come with a grad from before. Return a list with "
-        "the loss before each step, as floats."
+        "Repeat `steps` times: compute the loss with `loss_of()` (it gives a new `Value`), set "
+        "the `grad` of all `parameters` to what this loss says, and move each parameter's `data` "
+        "by rate × grad, downhill. `backward()` adds to the grads that are there, and a "
+        "parameter may come with a grad from before. Return a list with the loss before each "
+        "step, as floats."
     ),
     reference=descend,
     checks=(
         Check("one step", 1, "takes a step downhill",
               "`parameter.data -= rate * parameter.grad`, for each of them.",
-              descent_check(one_step)),
+              descent_check(lambda g: [walk(BOWL, decimals(g, 1), 0.2, 1),
+                                       walk(COUPLED, decimals(g, 2, 1.0), 0.1, 1)])),
         Check("many steps", 2, "starts every step with clean grads and a new loss",
               "Inside the loop: loss_of, zero the grads, backward, move.",
               descent_check(many_steps)),
@@ -756,8 +672,7 @@ DESCEND = Exercise(
               "Zero the grads before backward, not after the move.",
               descent_check(grads_from_before)),
     ),
-    wrong=DESCEND_MISTAKES,
-    may_change=("parameters",),
+    wrong=DESCEND_MISTAKES, may_change=("parameters",),
     keywords=("rate", "steps"),
 )  # fmt: skip
 
@@ -812,18 +727,11 @@ def limit_by_trying(c: float) -> float:
 def where_a_step_ends(inputs: tuple, rate: float, limit: float) -> str:
     end = 1 - rate * (2 * inputs[0])
     told = f"a step with rate {rate:.4g} makes w = 1 into {end:.4g}"
+    if rate <= 0:
+        return "a rate is above 0"
     if rate > limit:
         return f"{told}; a rate a little smaller makes it jump further out too"
     return f"{told}, so a little above that rate w still comes to rest"
-
-
-def bowls(generator):
-    return [(whole(generator, 3, 9) + 0.5,), (float(whole(generator, 3, 9)),)]
-
-
-def flat_and_steep(generator):
-    flat, steep = whole(generator, 3, 9) / 100, 100.0 * whole(generator, 3, 9)
-    return [(10.0,), (flat,), (steep,)]
 
 
 limit_check = partial(
@@ -831,26 +739,23 @@ limit_check = partial(
     why=where_a_step_ends,
 )  # fmt: skip
 
-
 EXPLODES_ABOVE = Exercise(
-    id="07.explodes_above",
-    title="the rate that explodes",
-    minutes=6,
+    id="07.explodes_above", title="the rate that explodes", minutes=6,
     rule=(
-        "The loss is `c` × w², with `c` above 0. Its slope is 2 × `c` × w, and each step "
-        "takes rate × slope away from w. With a small rate w comes to rest at 0; with a "
-        "large one it jumps to the other side, further out each time. Return the rate at "
-        "which that begins, a float. Compare |w| before and after a step."
+        "The loss is `c` × w², with `c` above 0. Its slope is 2 × `c` × w, and each step takes "
+        "rate × slope away from w. With a small rate w comes to rest at 0; with a large one it "
+        "jumps to the other side, further out each time. Return the rate at which that begins, a "
+        "float. Compare |w| before and after a step."
     ),
     reference=explodes_above,
     checks=(
         Check("calm below, wild above", 2,
               "names the rate below which w comes to rest and above which it runs away",
               "A step makes w into (1 − 2 × c × rate) × w. When is |1 − 2 × c × rate| above 1?",
-              limit_check(bowls)),
+              limit_check(lambda g: [(whole(g, 3, 9) + 0.5,), (float(whole(g, 3, 9)),)])),
         Check("any bowl", 1, "holds for flat and for steep bowls",
               "The answer depends on c, for the smallest and the largest.",
-              limit_check(flat_and_steep)),
+              limit_check(lambda g: [(10.0,), (whole(g, 3, 9) / 100,), (100.0 * whole(g, 3, 9),)])),
     ),
     wrong=EXPLODES_MISTAKES,
 )  # fmt: skip
@@ -886,12 +791,13 @@ DONT_FIT = (
     "for weight's, (C, K)?"
 )
 LEFT_OUT = "It leaves gradient out: what comes from the loss is multiplied in."
-TURNED = "The gradient of {0} is transposed; it has the shape of {0}."
 RESHAPED = "That reshapes {0}, which leaves its numbers in their order; .T swaps rows and columns."
 MATMUL_MISTAKES = mistakes(
     matmul_gradients,
     ("no transpose", DONT_FIT, (OF_X, "gradient @ weight"), (OF_WEIGHT, "x @ gradient")),
     ("x not transposed", DONT_FIT, (OF_WEIGHT, "x @ gradient")),
+    ("no transpose, by np.dot", DONT_FIT, (OF_X, "np.dot(gradient, weight)")),
+    ("gradient transposed", DONT_FIT, (OF_X, "gradient.T @ weight")),
     ("weight first", DONT_FIT, (OF_X, "weight @ gradient")),
     ("gradient first", DONT_FIT, (OF_WEIGHT, "gradient @ x")),
     ("number by number",
@@ -901,7 +807,8 @@ MATMUL_MISTAKES = mistakes(
      (f"{OF_X}, {OF_WEIGHT}", OF_X)),
     ("the other order", "They are the wrong way round: first x's gradient, then weight's.",
      (f"{OF_X}, {OF_WEIGHT}", f"{OF_WEIGHT}, {OF_X}")),
-    ("weight transposed", TURNED.format("weight"), (OF_WEIGHT, "gradient.T @ x")),
+    ("weight transposed", "The gradient of weight is transposed; it has the shape of weight.",
+     (OF_WEIGHT, "gradient.T @ x")),
     ("reshape for T", RESHAPED.format("weight"),
      (OF_X, "gradient @ weight.reshape(weight.shape[::-1])")),
     ("reshape of x", RESHAPED.format("x"), (OF_WEIGHT, "x.reshape(x.shape[::-1]) @ gradient")),
@@ -931,7 +838,7 @@ def product_by_torch(x, weight, gradient):
 
 def shapes(value: Any) -> Any:
     pair = isinstance(value, list | tuple)
-    return [getattr(one, "shape", one) for one in value] if pair else value
+    return [tuple(getattr(one, "shape", ())) for one in value] if pair else value
 
 
 def one_of(place: int) -> Callable:
@@ -950,23 +857,16 @@ def of_many_sizes(generator):
     return [product(generator, *some) for some in sizes]
 
 
-def squares(generator):
-    return [product(generator, *sizes) for sizes in ((2, 2, 2), (3, 3, 3), (2, 3, 4))]
-
-
 matmul_check = partial(agrees, product_by_torch, wrong=MATMUL_MISTAKES)
 
-
 MATMUL_GRADIENTS = Exercise(
-    id="07.matmul_gradients",
-    title="the gradients of a matrix product",
-    minutes=10,
+    id="07.matmul_gradients", title="the gradients of a matrix product", minutes=10,
     rule=(
-        "The product `x @ weight` has shape (N, K), x (N, C), weight (C, K). `gradient` "
-        "(N, K) says how the loss changes with each number of the product. Return two "
-        "numpy arrays: the gradient of `x`, of x's shape, and the gradient of `weight`, "
-        "of weight's shape. A number's slope is a sum over every place where the number "
-        "is used, of the number it is multiplied with there × that place's gradient."
+        "The product `x @ weight` has shape (N, K), x (N, C), weight (C, K). `gradient` (N, K) "
+        "says how the loss changes with each number of the product. Return two numpy arrays: the "
+        "gradient of `x`, of x's shape, and the gradient of `weight`, of weight's shape. A "
+        "number's slope is a sum over every place where the number is used, of the number it is "
+        "multiplied with there × that place's gradient."
     ),
     reference=matmul_gradients,
     checks=(
@@ -981,7 +881,7 @@ MATMUL_GRADIENTS = Exercise(
               matmul_check(of_many_sizes, look=one_of(1), shows="{}[1]")),
         Check("square matrices", 1, "is right where every shape would fit",
               "Don't choose by what fits: for square matrices all shapes do.",
-              matmul_check(squares)),
+              matmul_check(lambda g: [product(g, *some) for some in ((2, 2, 2), (3, 3, 3), (2, 3, 4))])),
     ),
     wrong=MATMUL_MISTAKES,
 )  # fmt: skip
