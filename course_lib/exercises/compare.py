@@ -456,7 +456,18 @@ def _places(got: torch.Tensor, want: torch.Tensor, tolerance: float) -> str:
     place = tuple(int(i) for i in bad.nonzero()[0])
     count = int(bad.sum())
     where = list(place) if len(place) > 1 else place[0]
-    told = f"at {where} it is {float(got[place]):.4g}, and it should be {float(want[place]):.4g}"
+    told = "at {} it is {}, and it should be {}".format(
+        where, *_apart(got[place], want[place])
+    )
     if count == bad.numel():
         return f"all {count} numbers differ; {told}"
     return f"{told}; {count} of {bad.numel()} numbers differ"
+
+
+def _apart(one: torch.Tensor, other: torch.Tensor) -> tuple[str, str]:
+    """Two numbers, with as many digits as it takes to see that they differ."""
+    for digits in (4, 6, 9):
+        pair = f"{float(one):.{digits}g}", f"{float(other):.{digits}g}"
+        if pair[0] != pair[1]:
+            break
+    return pair

@@ -125,7 +125,7 @@ def follows_probabilities(sample, generator):
     varies(sample, list(counts), generator)
     came = {id: counts[id] for id in [*right, *(counts.keys() - right.keys())]}
     about = {id: round(DRAWS * share) for id, share in enumerate(p.tolist())}
-    other = f"How often each id came in {DRAWS} calls of {call}: {came}. It should be {about}."
+    other = f"How often each id came in {DRAWS} calls of {call}: {came}, and about {about} is right."
 
     def does_the_same(mistake):  # a few draws rule most of them out
         tried = (drawn(mistake.answer, p, generator, count) for count in (FEW, DRAWS))

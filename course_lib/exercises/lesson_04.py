@@ -30,7 +30,7 @@ def at_right_angles(generator: torch.Generator, channels: int) -> torch.Tensor:
     rows = torch.eye(channels)
     rows[:2, :2] = torch.tensor([[0.6, 0.8], [-0.8, 0.6]])
     rows = rows[:, torch.randperm(channels, generator=generator)]
-    return rows * tenths(generator, channels, 1).sign()
+    return rows * tenths(generator, channels, 1).sign() + 0.0  # no -0.0
 
 
 # 04.and_gate ------------------------------------------------------------------------
@@ -101,11 +101,10 @@ def neuron(and_gate: Callable, count: int, x: list[float]) -> float:
     return float(torch.relu(weight.detach().cpu().double() @ x + bias))
 
 
-def gives(rows: Callable, *counts: int, end: str = "") -> Callable:
-    """Make a check on what the neuron gives for rows of inputs; with an end, if it fires."""
-
-    def see(output: float) -> float | bool:
-        return output > 1e-4 if end else output
+def gives(
+    rows: Callable, *counts: int, look: Callable = float, end: str = ""
+) -> Callable:
+    """Make a check on what the neuron gives for rows of inputs, as `look` sees it."""
 
     def build(generator):
         drawn = (*counts, whole(generator, 6, 12))
@@ -113,19 +112,19 @@ def gives(rows: Callable, *counts: int, end: str = "") -> Callable:
 
     def shows(count, x):
         read = f"relu(weight @ torch.tensor({shown(x)}) + bias){end}"
-        return f"With weight, bias = and_gate({count}), {read}"
+        return f"weight, bias = and_gate({count}); {read}"
 
-    return used(
-        lambda answer, *inputs: see(neuron(answer, *inputs)),
-        lambda count, x: see(float(all(x))),
-        build, AND_MISTAKES, why=why_not_and, shows=shows,
-    )  # fmt: skip
+    def why(inputs, value, right):
+        ones = int(sum(inputs[1]))
+        words = (NOT_ONE if value else NEVER) if right else LEAKS[min(ones, 2)]
+        return words.removesuffix(".")
+
+    right = fires_if_all
+    return used(neuron, right, build, AND_MISTAKES, look=look, why=why, shows=shows)
 
 
-def why_not_and(inputs: tuple, value: float | bool, right: float | bool) -> str:
-    if right:
-        return NOT_ONE if value else NEVER
-    return LEAKS[min(int(sum(inputs[1])), 2)]
+def fires_if_all(count: int, x: list[float]) -> float:
+    return float(all(x))
 
 
 def all_there(count: int) -> list[list[float]]:
@@ -155,7 +154,7 @@ AND_GATE = Exercise(
         Check("fires for all", 1, "fires when all inputs are there",
             "With all inputs 1, `weight · x` is the sum of the weights. How much of that may "
             "the bias take away?",
-            gives(all_there, 2, 3, 4, end=" > 0")),
+            gives(all_there, 2, 3, 4, look=lambda output: output > 1e-4, end=" > 0")),
         Check("silent when one is missing", 2, "stays silent when any input is missing",
             "With weights of 1, one missing input leaves `count - 1`. What must the bias be, "
             "for the neuron to be silent then?",
@@ -212,6 +211,8 @@ MLP_MISTAKES = mistakes(
         "(questions > 0).to(x.dtype) @ down.T":
             "Each answer counts once, however much its neuron fires. Multiply it by what "
             "torch.relu leaves.",
+        "max(questions, 0) @ down.T":
+            "max(…) and if ask about single numbers: torch.relu cuts off every number of a tensor.",
         CUT: "Those are the questions, (B, T, M): down, the answers, is never used.",
         f"({ANSWER}).sum(1, keepdim=True)": MIXED,
         f"({ANSWER}).cumsum(1)": MIXED,
@@ -274,7 +275,7 @@ MLP = Exercise(
     checks=(
         Check("asks and answers", 2, "gives what loops over every neuron give",
             "`x @ up.T` asks every vector all questions: (B, T, M).",
-            asks((1, 2, 2, 3), (2, 3, 4, 6), (1, 1, 64, 3), (1, 3, 64, 3))),
+            asks((1, 1, 1, 1), (1, 1, 1, 2), (1, 2, 2, 3), (2, 3, 4, 6), (1, 1, 64, 3), (1, 3, 64, 3))),
         Check("each by itself", 1, "asks each position by itself",
             "Nothing is summed over B or T.",
             asks((1, 3, 2, 3), (2, 2, 2, 3), (2, 1, 3, 2))),
@@ -372,10 +373,6 @@ def parts_of(store_facts: Callable, keys: torch.Tensor, values: torch.Tensor) ->
     return tuple(part.detach().cpu().double() for part in parts)
 
 
-def shapes_of(store_facts, keys, values) -> list[tuple]:
-    return [tuple(part.shape) for part in parts_of(store_facts, keys, values)]
-
-
 def asked(store_facts, keys, values, name, x) -> torch.Tensor:
     """What the MLP that an answer builds gives for x (C), which has a name."""
     up, bias, down = parts_of(store_facts, keys, values)
@@ -398,10 +395,11 @@ def some_facts(generator: torch.Generator) -> list[tuple]:
 
 
 SHAPES = used(
-    shapes_of,
-    lambda keys, values: [(*keys.shape,), (len(keys),), (*keys.T.shape,)],
+    parts_of,
+    store_facts,
     lambda generator: [facts[:2] for facts in some_facts(generator)],
     STORE_MISTAKES,
+    look=lambda parts: [tuple(part.shape) for part in parts],
     shows=lambda keys, values: (
         f"For keys and values of shape {(*keys.shape,)}, "
         "[part.shape for part in store_facts(keys, values)]"
@@ -420,11 +418,14 @@ def recalls(questions: Callable) -> Callable:
         ]
 
     def shows(keys, values, name, x):
-        given = f"keys = {shown(keys)}, values = {shown(values)}"
-        read = "up, bias, down = store_facts(keys, values)"
-        return f"With {given} and {read}, down @ relu(up @ x + bias) for x = {name}"
+        read = "up, bias, down = store_facts(keys, values); down @ relu(up @ x + bias)"
+        return f"keys, values = {shown(keys)}, {shown(values)}; {read} for x = {name}"
 
-    return used(asked, recalled, build, STORE_MISTAKES, tolerance=1e-3, shows=shows)
+    def why(inputs, value, right):
+        return HALF.removesuffix(".") if inputs[2].startswith("0.5") else ""
+
+    right, wrong = recalled, STORE_MISTAKES
+    return used(asked, right, build, wrong, tolerance=1e-3, why=why, shows=shows)
 
 
 def each_key(keys, others):
@@ -502,6 +503,8 @@ GELU_MISTAKES = mistakes(
         FORMULA.replace(f"{ROOT} * ", ""): "The factor √(2/π) in front of the bracket is missing.",
         FORMULA.replace(ROOT, "math.sqrt(2) / math.pi"):
             "That takes the root of 2 alone: √(2/π) is the root of the whole fraction.",
+        FORMULA.replace("math.sqrt", "torch.sqrt"):
+            "torch.sqrt takes a tensor, and 2 / math.pi is a number: math.sqrt.",
         FORMULA.replace(ROOT, "(2 / math.pi)"): "That is 2/π, and not its square root: √(2/π).",
         FORMULA.replace(ROOT, "math.sqrt(math.pi / 2)"):
             "That is √(π/2), upside down: the factor is √(2/π).",
@@ -542,6 +545,10 @@ def lets_through(numbers: Callable, *shapes: tuple, after: bool = False) -> Call
     )
 
 
+def up_to_six(generator: torch.Generator, count: int) -> torch.Tensor:
+    return tenths(generator, count, most=2.0 if count < 4 else 6.0)
+
+
 def below_zero(generator: torch.Generator, count: int) -> torch.Tensor:
     """From -2 to -0.3, where it dips, and from -6 to -5.1, where it is off."""
     dip, off = (tenths(generator, count, most=most).abs() for most in (1.8, 1.0))
@@ -565,7 +572,7 @@ GELU = Exercise(
         Check("follows the curve", 2, "gives torch's numbers from -6 to 6",
             "Build it from the inside out: the bracket, times `math.sqrt(2 / math.pi)`, "
             "`torch.tanh`, plus 1, times half of x.",
-            lets_through(partial(tenths, most=6.0), (4,), (12,), (200,))),
+            lets_through(up_to_six, (2,), (6,), (200,))),
         Check("dips below zero", 1, "dips a little below zero, and is off far below it",
             "Try x = -1: a small number below zero should come out. At x = -6, 1 + tanh(…) "
             "should be 0.",
@@ -595,6 +602,7 @@ NOT_MET = (
     "Two other rows overlap more: it has not met them. Compare every row with every other, "
     "not only with the next one or the first."
 )
+EACH = "That is the largest overlap of each row; take the largest of all: max()."
 PAIR_BY_PAIR = (
     "It goes through the pairs one by one. The 3,200 rows of the next cell make five million "
     "pairs, and minutes of waiting: compare all rows at once, unit @ unit.T."
@@ -656,6 +664,15 @@ OVERLAP_MISTAKES = mistakes(
      (LARGEST, f"{LARGEST}.clamp(max=1).acos()")),
     ("its place", "That is the place of the largest; return the largest itself: max().",
      ("max()", "argmax()")),
+    ("one minus the cosine", "That is one minus the cosine; return the cosine itself.",
+     (LARGEST, f"1 - {LARGEST}")),
+    ("the square", "That is the cosine's square; return the cosine itself.",
+     (".abs()", ".square()")),
+    ("abs() too early",
+     "abs() comes too early: the rows' own signs say where they point. Take it of the cosines.",
+     (f"vectors / {LENGTH}", "F.normalize(vectors.abs(), dim=-1)")),
+    ("max(-1)", EACH, ("max()", "max(-1)")),
+    ("the largest of each row", EACH, (f"float({LARGEST})", "overlap.fill_diagonal_(0).amax(-1)")),
     ("a tensor", "It is a tensor; turn it into a number with float(…).",
      (f"float({LARGEST})", LARGEST)),
     ("not transposed",
@@ -667,38 +684,46 @@ OVERLAP_MISTAKES = mistakes(
 )  # fmt: skip
 
 
-def overlaps(*cases: Callable) -> Callable:
-    """Make a check on rows, each case drawn by a function of its own."""
+def overlaps(cases: Callable[[torch.Generator], list[torch.Tensor]]) -> Callable:
+    """Make a check on rows (N, C)."""
     return agrees(
         lambda vectors: by_pairs(vectors.double()),
-        lambda generator: [(case(generator),) for case in cases],
+        lambda generator: [(vectors,) for vectors in cases(generator)],
         OVERLAP_MISTAKES,
         # A whole 0 is what `worst = 0` leaves.
         look=lambda value: 0.0 if type(value) is int and value == 0 else value,
     )
 
 
-def rows(count: int, channels: int, times: float = 0.0, noise: float = 0.0) -> Callable:
-    """Draw rows (N, C); with times, the last is a middle one, so many times as long."""
-
-    def draw(generator):
-        vectors = tenths(generator, count, channels)
-        if times:
-            added = noise * tenths(generator, channels)
-            vectors[-1] = times * vectors[(count - 1) // 2] + added
-        return vectors
-
-    return draw
+def any_rows(generator):
+    """Rows of any directions, first two of length 5, with which one can reckon by hand."""
+    neat = torch.randperm(4, generator=generator)[:2]
+    return [
+        torch.tensor([[3.0, 4.0], [-4.0, 3.0], [0.0, 5.0], [4.0, 3.0]])[neat],
+        *(tenths(generator, *shape) for shape in ((3, 2), (4, 3), (3, 4))),
+        with_pair(generator, 6, 4, 1.5, 0.2),
+        with_pair(generator, 6, 4, 0.7, 0.1),
+    ]
 
 
-def corners(count: int, channels: int) -> Callable:
-    """Draw rows at right angles, each of a length of its own."""
+def with_pair(generator, count, channels, times, noise=0.0) -> torch.Tensor:
+    """Rows (N, C), the last of which is nearly a middle one, so many times as long."""
+    vectors = tenths(generator, count, channels)
+    vectors[-1] = times * vectors[(count - 1) // 2] + noise * vectors[-1].sign()
+    return vectors
 
-    def draw(generator):
-        lengths = tenths(generator, count, 1).abs()
-        return at_right_angles(generator, channels)[:count] * lengths
 
-    return draw
+def pairs_of_rows(generator):
+    some = (2, 3, -1), (4, 3, -2), (4, 3, 2), (4, 3, 1), (5, 4, -1.5, 0.1)
+    return [with_pair(generator, *one) for one in some]
+
+
+def corners(generator):
+    """Rows at right angles, each of a length of its own."""
+    return [
+        at_right_angles(generator, channels)[:count] * tenths(generator, count, 1).abs()
+        for count, channels in ((2, 3), (3, 4), (4, 4), (6, 8))
+    ]
 
 
 class Effort(TorchDispatchMode):
@@ -716,9 +741,7 @@ class Effort(TorchDispatchMode):
         return made
 
 
-FINDS = overlaps(
-    rows(2, 2), rows(3, 2), rows(4, 3), rows(3, 4), rows(6, 4, 1.5, 0.2), rows(6, 4, 0.7, 0.1)
-)  # fmt: skip
+FINDS = overlaps(any_rows)
 
 
 def finds_the_largest(worst_overlap, generator):
@@ -761,11 +784,10 @@ WORST_OVERLAP = Exercise(
         Check("same or opposite", 1, "counts opposite directions as it counts equal ones",
             "A cosine of -0.9 is as far from a right angle as one of 0.9. And what if a row "
             "stands there twice?",
-            overlaps(rows(4, 3, -2.0), rows(4, 3, 2.0), rows(5, 4, -1.5, 0.1), rows(4, 3, 1.0),
-                     rows(2, 3, -1.0))),
+            overlaps(pairs_of_rows)),
         Check("right angles", 1, "says 0 where all stand at right angles",
             "If it says 1 for vectors at right angles, look at the diagonal.",
-            overlaps(corners(2, 3), corners(3, 4), corners(4, 4), corners(6, 8))),
+            overlaps(corners)),
     ),
     wrong=OVERLAP_MISTAKES,
 )  # fmt: skip

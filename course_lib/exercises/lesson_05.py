@@ -762,7 +762,7 @@ FORWARD_MISTAKES = mistakes(
             "Only the last block works on what you give back: each must get what the one "
             "before it gave.",
         f"{RUN}        break\n":
-            "It comes back after the first block: does return stand in the loop?",
+            "Not all blocks run: does return stand in the loop, or does a slice leave some out?",
         "        x = x + block(x)\n":
             "A block adds to the stream by itself: what it gives is the stream. x = block(x), "
             "not x + block(x).",

@@ -482,7 +482,6 @@ LARGEST_MISTAKES = mistakes(
             "where <= belongs?",
         "<= budget + 1": "One byte more than the budget no longer fits: the budget is the most.",
         "<= budget * 1e9": GIGABYTES,
-        "<= budget / 8": "The budget is in bytes, and so is what a weight takes: bits play no part.",
     }),
     *instead(ROWS, {
         f"({ROWS} + sum(left_out(config).values()))":
@@ -503,6 +502,8 @@ LARGEST_MISTAKES = mistakes(
         of_bytes(format, other): f"A weight in {format} takes {SAID[own]}, not {SAID[other]}."
         for format, own in BYTES_OF.items() for other in SAID if other != own
     }),
+    ("bits", "The budget is in bytes, and so is what a weight takes: bits play no part.",
+     ("<= budget", "<= budget / 8")),
 )  # fmt: skip
 
 

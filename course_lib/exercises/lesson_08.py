@@ -10,12 +10,19 @@ from torch import nn
 from torch.nn import functional as F
 
 from course_lib import data, train
-from course_lib.exercises.compare import shown
+from course_lib.exercises.compare import a, difference, same, shown
 from course_lib.exercises.form import agrees, edited, mistakes, pick, tenths, whole
-from course_lib.exercises.kinds import Check, Exercise
+from course_lib.exercises.kinds import Check, Exercise, Mistake
+
+
+def joined(value, right, told: str) -> str:
+    """How a value differs, where that is simple, and what else helps."""
+    return "; ".join(filter(None, (difference(value, right), told)))
+
 
 # 08.cut -----------------------------------------------------------------------------
 
+PAIR = "inputs", "targets"
 ROWS = "ids[(starts.unsqueeze(1) + steps).to(ids.device)].long()"
 INPUTS, TARGETS, BOTH = "rows[:, :-1]", "rows[:, 1:]", "rows[:, :-1], rows[:, 1:]"
 ONE_ROW = "There is only one row: every start gets a row of its own."
@@ -40,12 +47,13 @@ INPUTS_MISTAKES = mistakes(
     ("one slice", "A slice has one start, and starts holds several. Cut a window for each in a "
      "loop, and torch.stack them.",
      (BOTH, "ids[starts : starts + context], ids[starts + 1 : starts + context + 1]")),
+    ("no column of starts", "starts has B places, and is added to T + 1 steps number by number. "
+     "Make starts a column, starts.unsqueeze(1): then every start meets every step.",
+     ("starts.unsqueeze(1)", "starts")),
     ("torch.tensor", "torch.tensor makes a tensor of numbers and can't join tensors; torch.stack "
      "can.", (ROWS, "torch.tensor([ids[s : s + context + 1] for s in starts])")),
     ("one tensor", "It gives one tensor. Give a tuple of two: return inputs, targets.",
      (BOTH, "torch.stack((rows[:, :-1], rows[:, 1:]))")),
-    ("a list", "It gives a list. Give a tuple of two: return inputs, targets.",
-     (BOTH, "[rows[:, :-1], rows[:, 1:]]")),
 )  # fmt: skip
 
 TARGETS_MISTAKES = mistakes(
@@ -62,14 +70,8 @@ TARGETS_MISTAKES = mistakes(
      (TARGETS, "rows[:, 1:-1]")),
     ("rolled round", "The last target has come round from the row's beginning: " + LAST,
      (TARGETS, "rows[:, :-1].roll(-1, 1)")),
-    ("rolled the wrong way", "The targets are rolled the wrong way round a row.",
-     (TARGETS, "rows[:, :-1].roll(1, 1)")),
     ("the last is 0", "The last target of each row is 0: " + LAST,
      (TARGETS, "torch.nn.functional.pad(rows[:, 1:-1], (0, 1))")),
-)  # fmt: skip
-
-ANY_MISTAKES = mistakes(
-    data.cut,
     ("past the end", "It reads past the end of the text: a window needs T + 1 ids from its start "
      "on, no more.", ("context + 1", "context + 2"), (BOTH, "rows[:, :-2], rows[:, 1:-1]")),
     ("keeps the dtype", "The windows hold the ids' own dtype; int64 is wanted, whatever comes "
@@ -77,11 +79,10 @@ ANY_MISTAKES = mistakes(
 )  # fmt: skip
 
 
-def cut_by_hand(ids, starts, context):
-    """Windows (B, T) and those one id further, one id at a time."""
-    places = [[start + t for t in range(context)] for start in starts.tolist()]
-    windows = [[[int(ids[t + by]) for t in row] for row in places] for by in (0, 1)]
-    return torch.tensor(windows[0]), torch.tensor(windows[1])
+def unfolded(ids, starts, context):
+    """The same, out of all windows that the text has."""
+    rows = ids.long().unfold(0, context + 1, 1)[starts]
+    return rows[:, :-1], rows[:, 1:]
 
 
 def some_text(generator: torch.Generator, length: int = 18) -> torch.Tensor:
@@ -107,15 +108,20 @@ def any_windows(generator):
     return [*found, (some_text(generator, 400), stories, 8)]
 
 
-def part(number: int | slice, count: int) -> Callable:
-    """What sees a part of a tuple of so many things; anything else it sees whole."""
-    return lambda value: (
-        value[number] if type(value) is tuple and len(value) == count else value
-    )
+def part(number: int | slice, *names: str) -> Callable:
+    """What sees a part of a tuple of things with these names."""
+
+    def look(value):
+        if value is not None and (type(value) is not tuple or len(value) != len(names)):
+            what = f"{len(value)} things" if type(value) is tuple else a(type(value))
+            raise Mistake(f"It gives {what}. Give a tuple: return {', '.join(names)}.")
+        return value and value[number]
+
+    return look
 
 
 CUT = Exercise(
-    id="08.cut", title="cut windows out of a text", minutes=10,
+    id="08.cut", title="cut windows out of a text", minutes=10, reference=data.cut,
     rule=(
         "`ids` (N,) is a text in tokens, whole numbers of any dtype; `starts` (B,) are places in "
         "it, and T is `context`. Return a tuple of two tensors of int64, `inputs, targets`, both "
@@ -123,22 +129,21 @@ CUT = Exercise(
         "targets holds, for each of them, the id that comes next in the text. Every start leaves "
         "room for T + 1 ids; the last of them may be the last of the text."
     ),
-    reference=data.cut,
     checks=(
         Check("inputs begin at starts", 1, "cuts a window at every start",
             "`ids[start : start + context]` is one window, and `torch.stack` makes rows of a list. "
             "Without a loop: `starts.unsqueeze(1) + torch.arange(…)` is a table of places, and "
             "`ids[table]` reads them all.",
-            agrees(cut_by_hand, inside, INPUTS_MISTAKES, 0.0, part(0, 2), shows="{}[0]")),
+            agrees(unfolded, inside, INPUTS_MISTAKES, 0.0, part(0, *PAIR), shows="{}[0]")),
         Check("targets are shifted by one", 2,
             "gives every input the id that comes next as its target",
             "Cut T + 1 ids. All but the last are inputs, all but the first are targets.",
-            agrees(cut_by_hand, inside, TARGETS_MISTAKES, 0.0, part(1, 2), shows="{}[1]")),
+            agrees(unfolded, inside, TARGETS_MISTAKES, 0.0, part(1, *PAIR), shows="{}[1]")),
         Check("any windows", 1, "cuts the last window of a text too, from ids of any dtype",
             "How many ids does a window need? And `.long()` turns ids into int64.",
-            agrees(cut_by_hand, any_windows, ANY_MISTAKES, 0.0)),
+            agrees(unfolded, any_windows, TARGETS_MISTAKES, 0.0)),
     ),
-    wrong=INPUTS_MISTAKES + TARGETS_MISTAKES + ANY_MISTAKES,
+    wrong=INPUTS_MISTAKES + TARGETS_MISTAKES,
 )  # fmt: skip
 
 
@@ -171,7 +176,8 @@ AVERAGE, SQUARE = "0.9 * average + 0.1 * gradient", "0.95 * square + 0.05 * grad
 ONE, TWO = " / (1 - 0.9**step)", " / (1 - 0.95**step)"
 SIZE = "(square / (1 - 0.95**step)).sqrt()"
 MOVE, STAY = "rate * direction / (size + 1e-8)", "weight * (1 - rate * decay)"
-NEW = "return weight, average, square"
+THREE = "weight", "average", "square"
+NEW = f"return {', '.join(THREE)}"
 STORE_ONE = ("average" + ONE, "(average := average" + ONE + ")")
 STORE_TWO = ("square" + TWO, "(square := square" + TWO + ")")
 TOO_SMALL = "Both averages start at 0 and are too small at first: divide "
@@ -179,7 +185,6 @@ STORED = (
     "You give back the corrected {}. Use it for the step, and give back what is not "
     "divided, or the next step divides again."
 )
-BY_BOTH = "The weight shrinks by decay alone: by rate × decay."
 
 AVERAGES_MISTAKES = mistakes(
     adamw,
@@ -197,24 +202,16 @@ AVERAGES_MISTAKES = mistakes(
     ("stores the corrected", STORED.format("averages"), STORE_ONE, STORE_TWO),
     ("stores the corrected average", STORED.format("average"), STORE_ONE),
     ("stores the corrected square", STORED.format("square"), STORE_TWO),
-    ("stores the root", "You give back the root. Use it for the step only.",
-     (NEW, "return weight, average, square.sqrt()")),
     ("the square as it was", "The square is what it was: let it take 0.05 of the gradient "
      "squared.", (SQUARE, "square")),
     ("not squared", "The gradient is not squared: this is the average of its squares.",
      ("gradient**2", "gradient")),
-    ("its size", "It takes the gradient's size; take its square.",
-     ("gradient**2", "gradient.abs()")),
     ("the average squared", "You square the average; square the gradient.",
      ("gradient**2", "average**2")),
-    ("the square's shares", "It keeps 0.05 and takes 0.95: the other way round.",
-     (SQUARE, "0.05 * square + 0.95 * gradient**2")),
     ("one beta for both", "The square keeps 0.9; the squares' average keeps 0.95.",
      (SQUARE, "0.9 * square + 0.1 * gradient**2")),
     ("torch's default", "The square keeps 0.999, which is torch's default; here it keeps 0.95.",
      (SQUARE, "0.999 * square + 0.001 * gradient**2")),
-    ("the whole square", "It takes the whole squared gradient; take 0.05 of it.",
-     ("0.05 * gradient**2", "gradient**2")),
     ("the weight only", "It gives one tensor. Give three: the new weight, average and square; "
      "without the last two the next step knows nothing.", (NEW, "return weight")),
     ("math.sqrt", "Something in it wants one number and gets a tensor. math.sqrt takes numbers; "
@@ -224,17 +221,12 @@ AVERAGES_MISTAKES = mistakes(
 
 STEP_MISTAKES = mistakes(
     adamw,
-    ("the weight as it was", "The weight is what it was: let it make the step.",
-     (NEW, "return weight_before, average, square"),
-     (f"    average = {AVERAGE}", f"    weight_before = weight\n    average = {AVERAGE}")),
     ("no bias correction", TOO_SMALL + "the first by 1 - 0.9**step, the second by 1 - "
      "0.95**step.", (ONE, ""), (TWO, "")),
     ("half corrected", TOO_SMALL + "the square too.", (TWO, "")),
     ("the other half", TOO_SMALL + "the average too.", (ONE, "")),
     ("steps from 0", "It counts steps from 0, and in the first step it would divide by 0: step "
      "is 1 there.", (ONE, " / (1 - 0.9 ** (step - 1))"), (TWO, " / (1 - 0.95 ** (step - 1))")),
-    ("a step later", "It corrects as if this were a step later: step is 1 in the first.",
-     (ONE, " / (1 - 0.9 ** (step + 1))"), (TWO, " / (1 - 0.95 ** (step + 1))")),
     ("no root", "You divide by the square; divide by its root.", (".sqrt()", "")),
     ("uphill", "The weight goes up the slope: the step is taken off.",
      (f"- {MOVE}", f"+ {MOVE}")),
@@ -244,22 +236,12 @@ STEP_MISTAKES = mistakes(
     ("along the gradient", "The step goes along the gradient; it goes along the average.",
      ("average" + ONE, "gradient")),
     ("no rate", "The step is not scaled by the rate.", (MOVE, "direction / (size + 1e-8)")),
-    ("the step alone", "That is the step, not the weight: take it off the weight.",
-     (f"{STAY} - {MOVE}", MOVE)),
     ("the averages from before", "The step uses the averages from before: let them take the "
      "gradient first.",
      (f"    average = {AVERAGE}\n    square = {SQUARE}\n", ""),
      (NEW, f"return weight, {AVERAGE}, {SQUARE}")),
     ("decay for its share", "The weight shrinks to decay times itself; with a decay of 0 nothing "
      "is left of it. It keeps 1 - rate × decay of itself.", ("1 - rate * decay", "decay")),
-)  # fmt: skip
-
-EPSILON_MISTAKES = mistakes(
-    adamw,
-    ("no epsilon", "A gradient of 0 gives NaN: nothing over nothing. Add 1e-8 to the root.",
-     (" + 1e-8", "")),
-    ("epsilon inside", "The 1e-8 is added inside the root, where it counts as 1e-4. Add it to "
-     "the root.", (SIZE, "(square / (1 - 0.95**step) + 1e-8).sqrt()"), ("size + 1e-8", "size")),
 )  # fmt: skip
 
 DECAY_MISTAKES = mistakes(
@@ -271,13 +253,14 @@ DECAY_MISTAKES = mistakes(
     ("no decay", "It ignores decay: the weight shrinks too.", (STAY, "weight")),
     ("it grows", "The weight grows: it shrinks, to 1 - rate × decay.",
      ("1 - rate * decay", "1 + rate * decay")),
-    ("decay without the rate", BY_BOTH, ("1 - rate * decay", "1 - decay")),
-    ("decay without the rate, after", BY_BOTH,
-     (f"{STAY} - {MOVE}", f"(weight - {MOVE}) * (1 - decay)")),
+    ("decay without the rate", "The weight shrinks by decay alone: by rate × decay.",
+     ("1 - rate * decay", "1 - decay")),
     ("decay after the step", "The step shrinks too: shrink the weight first, then take the step "
      "off.", (f"{STAY} - {MOVE}", f"(weight - {MOVE}) * (1 - rate * decay)")),
-    ("the same off each", "Decay takes the same off every weight: a share.",
-     (STAY, "weight - rate * decay")),
+    ("no epsilon", "A gradient of 0 gives NaN: nothing over nothing. Add 1e-8 to the root.",
+     (" + 1e-8", "")),
+    ("epsilon inside", "The 1e-8 is added inside the root, where it counts as 1e-4. Add it to "
+     "the root.", (SIZE, "(square / (1 - 0.95**step) + 1e-8).sqrt()"), ("size + 1e-8", "size")),
 )  # fmt: skip
 
 
@@ -326,8 +309,16 @@ def many_steps(generator):
     return found[:3] + found[4::2]
 
 
+def corrected(inputs, value, right) -> str:
+    """How a step differs, and what its two averages are for it."""
+    (_, average, square), step = torch_step(*inputs), inputs[4]
+    direction, size = average / (1 - 0.9**step), square / (1 - 0.95**step)
+    told = f"the corrected average is {shown(direction)}, the square {shown(size)}"
+    return joined(value, right, told)
+
+
 ADAMW = Exercise(
-    id="08.adamw", title="one step of AdamW", minutes=15,
+    id="08.adamw", title="one step of AdamW", minutes=15, reference=adamw,
     rule=(
         "All four tensors have one shape. First the memory: the new `average` keeps 0.9 of itself "
         "and takes 0.1 of the gradient; the new `square` keeps 0.95 and takes 0.05 of the gradient "
@@ -337,26 +328,26 @@ ADAMW = Exercise(
         "square + 1e-8), both corrected. Return a tuple: the new weight, average and square, the "
         "last two not corrected. You may make new tensors or change those you are given."
     ),
-    reference=adamw,
     checks=(
         Check("two averages", 1, "remembers the gradients and their squares",
             "`0.9 * average + 0.1 * gradient` is a running average. The other one has 0.95, 0.05 "
             "and the gradient squared.",
-            agrees(torch_step, without_decay, AVERAGES_MISTAKES, look=part(slice(1, 3), 3),
-                   shows="{}[1:]")),
+            agrees(torch_step, without_decay, AVERAGES_MISTAKES,
+                   look=part(slice(1, 3), *THREE), shows="{}[1:]")),
         Check("the step", 2, "steps along the corrected average, as long as the rate says",
             "In step 1, from averages of 0, every weight moves by exactly the rate, whatever its "
             "gradient. Does yours?",
-            agrees(torch_step, without_decay, STEP_MISTAKES, look=part(0, 3), shows="{}[0]")),
+            agrees(torch_step, without_decay, STEP_MISTAKES,
+                   look=part(0, *THREE), shows="{}[0]", why=corrected)),
         Check("the decay", 1, "lets the weights decay apart from their gradients",
             "The gradient never hears of the decay. Multiply the weight by a number a little below "
             "1.",
-            agrees(torch_step, with_decay, DECAY_MISTAKES)),
+            agrees(torch_step, with_decay, DECAY_MISTAKES, why=corrected)),
         Check("many steps", 1, "goes with torch's AdamW for many steps, and never divides by 0",
             "Where does 1e-8 go: under the root, or after it?",
-            agrees(torch_step, many_steps, EPSILON_MISTAKES)),
+            agrees(torch_step, many_steps, DECAY_MISTAKES)),
     ),
-    wrong=AVERAGES_MISTAKES + STEP_MISTAKES + DECAY_MISTAKES + EPSILON_MISTAKES,
+    wrong=AVERAGES_MISTAKES + STEP_MISTAKES + DECAY_MISTAKES,
     may_change=("weight", "gradient", "average", "square"),
 )  # fmt: skip
 
@@ -368,9 +359,7 @@ DONE, ALL = "(step - config.warmup)", "max(1, config.steps - config.warmup)"
 SHARE = "FLOOR + (1 - FLOOR) * (1 + math.cos(math.pi * progress)) / 2"
 COSINE = "(1 + math.cos(math.pi * progress)) / 2"
 BY_NOTHING = "With a warm-up of 0 it divides by 0: divide inside the if, by warmup + 1."
-NO_WARMUP = (
-    "There is no warm-up: while step < config.warmup, the share rises in a line."
-)
+NO_WARMUP = "There is no warm-up: while step < config.warmup, it rises in a line."
 RADIANS = "math.cos counts in radians: half a turn is math.pi, "
 
 WARMUP_MISTAKES = mistakes(
@@ -400,12 +389,8 @@ FALL_MISTAKES = mistakes(
     ("ends at 0", "It ends at 0; let it end at the floor, 0.1.", ("FLOOR + (1 - FLOOR) * ", "")),
     ("not stretched", "It starts at 1.1: the cosine falls from 1 to the floor, so stretch it to "
      "1 - FLOOR before you add FLOOR.", ("FLOOR + (1 - FLOOR) * ", "FLOOR + ")),
-    ("no floor added", "It starts at 0.9 and ends at 0: add FLOOR to the stretched cosine.",
-     ("FLOOR + (1 - FLOOR) * ", "(1 - FLOOR) * ")),
     ("cut off", "The cosine ends at 0 and is cut off at the floor: stretch it instead.",
      (SHARE, f"max(FLOOR, {COSINE})")),
-    ("not halved", "1 + cos falls from 2 to 0: halve it before you stretch it.",
-     (COSINE, "(1 + math.cos(math.pi * progress))")),
     ("not lifted", "The cosine falls from 1 to −1, and so the share ends below 0: (1 + cos) / 2 "
      "falls from 1 to 0.", (COSINE, "math.cos(math.pi * progress)")),
     ("upside down", "It rises: the cosine is upside down.", ("1 + math.cos", "1 - math.cos")),
@@ -443,38 +428,35 @@ def sine(step, config):
     return 1 - (1 - train.FLOOR) * math.sin(quarter) ** 2
 
 
-def some_plan(generator: torch.Generator) -> Plan:
-    """A schedule of some dozens of steps with a warm-up, and a rate that is not 1."""
-    low = whole(generator, 4, 9)
-    return Plan(steps=low + whole(generator, 12, 20), warmup=low, rate=0.02)
+def steps_of(some: Callable, warmup: int = 9) -> Callable:
+    """Make cases: some steps of a schedule, and of one that is as short as can be."""
+
+    def cases(generator):
+        low = min(warmup, whole(generator, 4, 9))
+        plan = Plan(steps=low + whole(generator, 12, 20), warmup=low, rate=0.02)
+        brief = Plan(steps=8, warmup=min(warmup, 1), rate=0.02)
+        return [(step, one) for one in (plan, brief) for step in some(one)]
+
+    return cases
 
 
-def rises(generator):
-    plan = some_plan(generator)
-    brief = Plan(steps=8, warmup=1, rate=0.02)
-    return [*((step, plan) for step in range(plan.warmup)), (0, brief)]
+def on_the_way(inputs, value, right) -> str:
+    step, config = inputs
+    if step < config.warmup:
+        return f"that is {step + 1} / {config.warmup + 1}"
+    done = (step - config.warmup) / (config.steps - config.warmup)
+    cosine = (1 + math.cos(math.pi * done)) / 2
+    return (
+        f"progress is {done:.4g} there, and (1 + cos(π · progress)) / 2 is {cosine:.4g}"
+    )
 
 
-def ends(generator):
-    plan = some_plan(generator)
-    return [(plan.warmup, plan), (plan.steps, plan)]
-
-
-def falls(generator):
-    """The whole fall of a short run, and steps of the lesson's."""
-    plan = some_plan(generator)
-    lesson = Plan(steps=150, warmup=15, rate=0.003)
-    steps = range(plan.warmup, plan.steps + 1)
-    return [*((s, plan) for s in steps), *((s, lesson) for s in (14, 15, 60, 149))]
-
-
-def at_once(generator):
-    plan = Plan(steps=whole(generator, 9, 15), warmup=0, rate=0.02)
-    return [(step, plan) for step in range(plan.steps + 1)]
+def falls(plan):
+    return range(plan.warmup, plan.steps + 1)
 
 
 RATE_AT = Exercise(
-    id="08.rate_at", title="a rate that rises and falls", minutes=12,
+    id="08.rate_at", title="a rate that rises and falls", minutes=12, reference=train.rate_at,
     rule=(
         "`config.steps` and `config.warmup` are whole numbers; the warm-up may be 0, and is "
         "shorter than the run. While `step < config.warmup`, the share is step + 1 divided by "
@@ -483,21 +465,20 @@ RATE_AT = Exercise(
         "falls with that, stretched so that it goes from 1 to `FLOOR`, which is 0.1. Return a "
         "`float`: the share, which multiplies the rate elsewhere."
     ),
-    reference=train.rate_at,
     checks=(
         Check("the warm-up", 1, "rises in a line, and wastes no step",
             "With a warm-up of 4 the shares are 1/5, 2/5, 3/5, 4/5, then 1.",
-            agrees(sine, rises, WARMUP_MISTAKES)),
+            agrees(sine, steps_of(lambda plan: range(plan.warmup)), WARMUP_MISTAKES, why=on_the_way)),
         Check("from 1 to the floor", 1, "falls from 1 to a tenth",
             "If y goes from 1 to 0, then `FLOOR + (1 - FLOOR) * y` goes from 1 to `FLOOR`.",
-            agrees(sine, ends, FALL_MISTAKES)),
+            agrees(sine, steps_of(lambda plan: (plan.warmup, plan.steps)), FALL_MISTAKES, why=on_the_way)),
         Check("half a cosine", 1, "falls in half a cosine",
             "`math.cos` of 0 is 1 and of `math.pi` is -1. How many steps of the fall are done, and "
             "how many are there in all?",
-            agrees(sine, falls, FALL_MISTAKES)),
+            agrees(sine, steps_of(falls), FALL_MISTAKES, why=on_the_way)),
         Check("no warm-up", 1, "needs no warm-up",
             "With `config.warmup` 0, step 0 has share 1. Do you divide by the warm-up?",
-            agrees(sine, at_once, WARMUP_MISTAKES)),
+            agrees(sine, steps_of(falls, warmup=0), WARMUP_MISTAKES, why=on_the_way)),
     ),
     wrong=WARMUP_MISTAKES + FALL_MISTAKES,
 )  # fmt: skip
@@ -630,14 +611,14 @@ def the_model(inputs: tuple) -> dict:
     gradients = "unused" if kept else "zeroed" if model._went_back else "no"
     moved = not torch.equal(model.weight, model._start)
     weights = "changed" if moved else f"as they were, with {gradients} gradients"
-    loss = float(mean_surprise(model.weight.detach()[ids], targets))
+    loss = float(surprise(model.weight.detach()[ids], targets).mean())
     return {"weights": weights, "loss": loss}
 
 
-def mean_surprise(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """The mean of −log p(target), without cross_entropy."""
+def surprise(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """−log p of the targets (B, T), without cross_entropy."""
     chosen = logits.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
-    return (logits.logsumexp(-1) - chosen).mean()
+    return logits.logsumexp(-1) - chosen
 
 
 def by_hand(model, inputs, targets, steps, rate):
@@ -645,7 +626,7 @@ def by_hand(model, inputs, targets, steps, rate):
     optimizer, losses = torch.optim.AdamW(model.parameters(), lr=rate), []
     for _ in range(steps):
         model.zero_grad()
-        loss = mean_surprise(model(inputs), targets)
+        loss = surprise(model(inputs), targets).mean()
         loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))
@@ -680,8 +661,23 @@ def left_over(generator):
     return [(model, inputs, targets, 4, 0.3)]
 
 
+def where_it_parts(inputs, value, right) -> str:
+    """How losses differ, and whether a loss or a step is to blame."""
+    fits = [same(*pair, 1e-4) for pair in zip(value, right)]
+    if False not in fits:
+        return difference(value, right)
+    if (first := fits.index(False)) > 0:
+        told = "is not AdamW's, with this rate and the gradients of this step alone"
+        return joined(value, right, f"step {first - 1} {told}")
+    model, ids, targets, *_ = inputs
+    table = shown(surprise(model.weight[ids], targets))
+    return joined(
+        value, right, f"−log p of the targets is {table}, and its mean is wanted"
+    )
+
+
 OVERFIT = Exercise(
-    id="08.overfit", title="learn one batch by heart", minutes=15,
+    id="08.overfit", title="learn one batch by heart", minutes=15, reference=overfit,
     rule=(
         "Train `model` on one batch, again and again, with one "
         "`torch.optim.AdamW(model.parameters(), lr=rate)`. `model(inputs)` gives logits (B, T, V), "
@@ -691,23 +687,21 @@ OVERFIT = Exercise(
         "untrained model. The model may come with gradients left over from another run: none of "
         "them may count."
     ),
-    reference=overfit,
     checks=(
         Check("a loss before each step", 1, "gives the loss before each step",
             "`F.cross_entropy` takes logits (N, V) and targets (N,): `.flatten(0, 1)` makes one "
             "axis of the first two. `.item()` makes a float.",
-            agrees(by_hand, untrained, LOSS_MISTAKES)),
+            agrees(by_hand, untrained, LOSS_MISTAKES, why=where_it_parts)),
         Check("like torch", 3, "makes the very steps that AdamW should, on the model it was given",
             "Three lines make a step: `zero_grad()`, `backward()`, `step()`. Are all there, in "
             "this order? One optimiser for all steps, `lr=rate`, and gradients of this step "
             "only.",
-            agrees(by_hand, fresh, RUN_MISTAKES, after=the_model)),
+            agrees(by_hand, fresh, RUN_MISTAKES, after=the_model, why=where_it_parts)),
         Check("left-over gradients", 1, "drops gradients from before",
             "backward adds to what is there. When do you zero for the first time?",
-            agrees(by_hand, left_over, RUN_MISTAKES, after=the_model)),
+            agrees(by_hand, left_over, RUN_MISTAKES, after=the_model, why=where_it_parts)),
     ),
-    wrong=LOSS_MISTAKES + RUN_MISTAKES,
-    may_change=("model",),
+    wrong=LOSS_MISTAKES + RUN_MISTAKES, may_change=("model",),
 )  # fmt: skip
 
 
@@ -771,8 +765,6 @@ COUNT_MISTAKES = mistakes(
     ("tensors as keys", "Every pair has the same p. Are tensors the keys of your counts? Two "
      "tensors are two keys, even with the same number in them: ids.tolist().",
      (SUM, "(counts * vocabulary)")),
-    ("counts turned", "It counts which id came before. p(next | this) has a row for this id, a "
-     "column for the next.", (PAIRS, "train_ids[1:] * vocabulary + train_ids[:-1]")),
     ("the table turned", "It reads the table the wrong way round: p(next | this) has this as its "
      "row.", (READ, "log_p[val_ids[1:], val_ids[:-1]]")),
     ("columns", "The columns sum to one, so this is p(this | next). Every row should: divide by "
@@ -782,7 +774,6 @@ COUNT_MISTAKES = mistakes(
     ("the whole table", "All pairs together sum to one: that is the chance of a pair. Divide "
      "every row by its own sum.", (SUM, "counts.sum()")),
     ("the sum without ones", GROWS + "the vocabulary.", (SUM, f"{ONES_LESS}.clamp(min=1)")),
-    ("the sum with a one", GROWS + "the vocabulary, not by 1.", (SUM, f"({ONES_LESS} + 1)")),
     ("bits", "It is in bits, for the log has base 2; nats are wanted, math.log or .log().",
      (".log()", ".log2()")),
     ("perplexity", "It is the perplexity, e to the power of the loss: leave the exp out.",
@@ -814,6 +805,8 @@ UNSEEN_MISTAKES = mistakes(
      "makes room for every pair.", (", minlength=vocabulary**2", "")),
     ("a dictionary", STOPS,
      edited(counted, ("Counter(zip(ids, ids[1:]))", "dict(Counter(zip(ids, ids[1:])))"))),
+    ("a dictionary in a dictionary", STOPS,
+     edited(counted, ("pairs[a, b] + 1", "(pairs[a, b] if (a, b) in pairs else {}[b]) + 1"))),
     ("a dictionary of ids", STOPS,
      edited(counted, ("Counter(ids[:-1])", "dict(Counter(ids[:-1]))"))),
 )  # fmt: skip
@@ -865,14 +858,19 @@ def never_come(generator):
     return found
 
 
-def all_alike(inputs, value, right) -> str:
-    told = f"all {inputs[2]} ids are equally likely, and the loss is ln {inputs[2]}"
-    whole_row = "Every row sums over the whole vocabulary"
-    return f"after an id that train_ids never hold, {told}. {whole_row}"
+def chances(inputs, value, right) -> str:
+    """How a loss differs, and p of every pair of a short text."""
+    (train_ids, val_ids), size = (x.tolist() for x in inputs[:2]), inputs[2]
+    pairs, firsts = Counter(zip(train_ids, train_ids[1:])), Counter(train_ids[:-1])
+    told = ", ".join(
+        f"p({b} | {a}) = {pairs[a, b] + 1}/{firsts[a] + size}"
+        for a, b in zip(val_ids, val_ids[1:])
+    )
+    return joined(value, right, told if len(val_ids) < 9 else "")
 
 
 BIGRAM_LOSS = Exercise(
-    id="08.bigram_loss", title="a rival that only counts", minutes=15,
+    id="08.bigram_loss", title="a rival that only counts", minutes=15, reference=bigram_loss,
     rule=(
         "`train_ids` and `val_ids` are vectors of ids from 0 to `vocabulary` − 1. Count in "
         "`train_ids` how often each id is followed by each, and add one to every count, also where "
@@ -880,18 +878,17 @@ BIGRAM_LOSS = Exercise(
         "`vocabulary` ids that may follow this one. Return a `float`: the mean of −ln p(next | "
         "this) over all pairs of neighbours in `val_ids`, in nats."
     ),
-    reference=bigram_loss,
     checks=(
         Check("the mean over pairs", 2, "measures pairs of one text by the counts of another",
             "With a loop: `for a, b in zip(ids, ids[1:])`, after `.tolist()`. Without: `a * "
             "vocabulary + b` is one number for each pair, and `torch.bincount` counts numbers.",
-            agrees(counted, texts, COUNT_MISTAKES + UNSEEN_MISTAKES)),
+            agrees(counted, texts, COUNT_MISTAKES + UNSEEN_MISTAKES, why=chances)),
         Check("pairs never seen", 1, "stays finite on pairs that it never saw",
             "A table that starts with ones has added one everywhere.",
-            agrees(counted, turned_round, UNSEEN_MISTAKES)),
+            agrees(counted, turned_round, UNSEEN_MISTAKES, why=chances)),
         Check("ids never seen", 1, "gives every id of the vocabulary its share",
             "After an id that was never seen, every count is 1. How many are there?",
-            agrees(counted, never_come, UNSEEN_MISTAKES, why=all_alike)),
+            agrees(counted, never_come, UNSEEN_MISTAKES, why=chances)),
     ),
     wrong=COUNT_MISTAKES + UNSEEN_MISTAKES,
 )  # fmt: skip

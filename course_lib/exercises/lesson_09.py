@@ -16,9 +16,6 @@ from course_lib.exercises.wants import want_type
 from course_lib.gpt import GPT3
 from course_lib.kv_cache import KVCache
 
-VOCABULARY = 49_152  # tokens of the model that the lesson reads
-
-
 # 09.top_p ---------------------------------------------------------------------------
 
 
@@ -159,7 +156,7 @@ def sixteenths(generator):
 def sure_and_unsure(generator):
     """One token that holds the share alone; and a vocabulary as large as the lesson's."""
     sure = torch.tensor([0.9, 0.04, 0.03, 0.02, 0.01])
-    flat = torch.softmax(3 * torch.randn(VOCABULARY, generator=generator), 0)
+    flat = torch.softmax(3 * torch.randn(49_152, generator=generator), 0)
     sums, few = flat.sort(descending=True).values.cumsum(0), whole(generator, 200, 300)
     share = float(sums[few - 1 : few + 1].mean())  # far from any sum: no rounding
     return [(sure[torch.randperm(5, generator=generator)], 0.5), (flat, share)]
@@ -330,14 +327,14 @@ def some_ids(generator: torch.Generator, count: int) -> list[int]:
 
 
 def seen_often(generator):
-    """Ids that come again; and a text and a vocabulary as large as the lesson's."""
+    """Ids that come again; and a text as long as the lesson's, of a large vocabulary."""
     cases = []
     for size in (3, 4):
         ids = some_ids(generator, size)
         again = ids + [pick(generator, ids) for _ in range(size - 1)]
         cases.append((mixed_logits(generator), again, 1.5))
-    logits = 4 * torch.randn(VOCABULARY, generator=generator)
-    ids = torch.randint(VOCABULARY, (12,), generator=generator).tolist()
+    logits = 4 * torch.randn(5_000, generator=generator)
+    ids = torch.randint(5_000, (12,), generator=generator).tolist()
     return [*cases, (logits, ids + ids[3:9], 1.3)]
 
 
@@ -597,8 +594,10 @@ CACHE_MISTAKES = mistakes(
             "Only the new key and value come back: return the old ones too, in front.",
     }),
     *instead(f"return {MIX}, keys, values", {
-        (f"return {MIX}, values, keys", f"return keys, values, {MIX}"):
-            "They come back in another order: return output, keys, values.",
+        f"return {MIX}, values, keys":
+            "Keys and values are swapped: return output, keys, values.",
+        f"return keys, values, {MIX}":
+            "The output comes last in yours: return output, keys, values, in this order.",
     }),
     ("the value not added",
      "T + 1 weights and T values can't be multiplied: the new key was added and the new value "

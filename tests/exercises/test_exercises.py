@@ -32,7 +32,7 @@ def test_stub_is_not_started_and_the_lesson_goes_on(exercise, capsys):
 
 @pytest.mark.parametrize("exercise", ALL, ids=name)
 def test_reference_passes(exercise):
-    for seed in range(10):
+    for seed in range(5):
         assert classroom.verdict(exercise, exercise.reference, seed)[1] is None, seed
 
 
@@ -209,7 +209,7 @@ def leaves(*words):
     "forged", [Agrees(), SlyInt(0), float("nan"), None, [Agrees()]]
 )
 def test_forged_values_do_not_pass(exercise, forged):
-    assert classroom.verdict(exercise, lambda *a, **k: forged)[1] is not None
+    assert classroom.verdict(exercise, lambda *a, **k: forged, 0)[1] is not None
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import time
 from collections import Counter
 
 import pytest
-import torch
 
 from course_lib import classroom, sampling, sizing, vectors
 from course_lib.exercises import registry, run
@@ -41,8 +40,8 @@ def softmax_in_place(logits, temperature=1.0):
 
 
 def cosine_in_place(a, b):
-    a /= a.norm(dim=-1, keepdim=True)
-    b /= b.norm(dim=-1, keepdim=True)
+    a /= a.norm(dim=-1, keepdim=True).clamp_min(1e-8)
+    b /= b.norm(dim=-1, keepdim=True).clamp_min(1e-8)
     return (a * b).sum(-1)
 
 
@@ -106,7 +105,7 @@ def test_what_is_kept_between_calls_is_named():
 
     def counts(x, calls=[]):  # noqa: B006
         calls.append(1)
-        return double(x) if len(calls) == 1 else []
+        return [one + one for one in x] if len(calls) == 1 else []
 
     assert said("00.distinct", keeps) is not None
     words = run.verdict(toy(DOUBLE, double), counts, 0)[1]
@@ -243,7 +242,7 @@ def test_only_the_answer_s_own_computing_counts(monkeypatch):
 
     def waits(x):
         time.sleep(0.3)  # as on a busy machine: no processor time
-        return double(x)
+        return [one + one for one in x]
 
     def slow(answer, generator):
         end = time.thread_time() + 0.4  # the check's own time
@@ -266,16 +265,9 @@ def test_an_import_is_never_cut_off(tmp_path, monkeypatch):
     def loads(x):
         import slow_to_load
 
-        return double(x) if slow_to_load.whole else []
+        return [one + one for one in x] if slow_to_load.whole else []
 
     words = run.verdict(toy(DOUBLE, double), loads, 0)[1]
     import slow_to_load
 
     assert slow_to_load.whole and words in (None, run.ENDLESS)
-
-
-def test_a_check_leaves_no_exception_behind():
-    """What was still on its way is taken in, and a profile goes on after it."""
-    for _ in range(20):
-        assert said("00.distinct", endless if False else sampling.distinct) is None
-    assert torch.ones(1).item() == 1
