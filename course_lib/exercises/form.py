@@ -8,6 +8,8 @@ the call, what came of it, and how that differs.
 """
 
 import inspect
+import itertools
+import linecache
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,6 +28,7 @@ from course_lib.exercises.compare import (
 )
 from course_lib.exercises.kinds import Mistake, Wrong
 
+_edits = itertools.count()
 TRIES = 6  # draws, before one is taken on which two mistakes look alike
 TRIALS = 3  # draws that show how many mistakes can be told apart
 
@@ -43,7 +46,9 @@ def edited(function: Callable, *edits: tuple[str, str]) -> Callable:
             )
         text = text.replace(old, new)
     space = dict(vars(inspect.getmodule(function)))
-    exec(compile(text, f"<course_lib: {function.__name__}, edited>", "exec"), space)
+    name = f"<course_lib: {function.__name__}, edited {next(_edits)}>"
+    linecache.cache[name] = len(text), None, text.splitlines(True), name
+    exec(compile(text, name, "exec"), space)  # and inspect finds its source
     return space[function.__name__]
 
 

@@ -442,6 +442,7 @@ PREVIOUS_MISTAKES = mistakes(
     ("too weak", TOO_WEAK, (LONG, "wish")),
     ("forgets the root", TOO_WEAK, (LONG, "20 * wish")),
     ("fits two", TWO_FIT, (WISH, "key.roll(1, 0) + key")),
+    ("from the end", "it should look at", (WISH, "key.flip(0)")),
     ("infinite", LARGE_ENOUGH, (LONG, "torch.inf * wish")),
     ("far too strong", OVERFLOW, (EYE, f"1e30 * {EYE}")),
     ("different D", SAME_D, (BACK, "return query, key[:, :-1]")),

@@ -11,7 +11,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from course_lib import gpt
 from course_lib.exercises.compare import a, shown
-from course_lib.exercises.form import agrees, instead, mistakes, tenths, want, whole
+from course_lib.exercises.form import (
+    agrees,
+    instead,
+    mistakes,
+    pick,
+    tenths,
+    want,
+    whole,
+)
 from course_lib.exercises.kinds import Check, Exercise, Mistake, Wrong
 from course_lib.exercises.wants import want_tensor, want_type
 
@@ -46,9 +54,7 @@ NEVER = (
     "With all inputs 1 it never fires: the bias takes away all that the weights bring. What "
     "is left must be above zero."
 )
-NOT_ONE = (
-    "With all inputs 1 it should give 1: weights and bias, all added up, must make 1."
-)
+NOT_ONE = "All inputs are 1, and weights and bias, all added up, must make 1."
 LEAKS = (  # with no input that is 1, with one, with more
     "It fires when nothing is there. A bias holds a neuron back only if it is below zero.",
     "One input by itself fires it: that is OR, any of them. For AND the bias must take away "
@@ -119,12 +125,10 @@ def gives(
         words = (NOT_ONE if value else NEVER) if right else LEAKS[min(ones, 2)]
         return words.removesuffix(".")
 
-    right = fires_if_all
+    def right(count, x):
+        return float(all(x))
+
     return used(neuron, right, build, AND_MISTAKES, look=look, why=why, shows=shows)
-
-
-def fires_if_all(count: int, x: list[float]) -> float:
-    return float(all(x))
 
 
 def all_there(count: int) -> list[list[float]]:
@@ -215,12 +219,12 @@ MLP_MISTAKES = mistakes(
             "max(…) and if ask about single numbers: torch.relu cuts off every number of a tensor.",
         CUT: "Those are the questions, (B, T, M): down, the answers, is never used.",
         f"({ANSWER}).sum(1, keepdim=True)": MIXED,
-        f"({ANSWER}).cumsum(1)": MIXED,
         f"({ANSWER}).sum(1)": MIXED,
-        f"({ANSWER}).mean(1)": MIXED,
         f"{ANSWER} / len(up)": "It takes the mean of the answers; add them up.",
         f"{CUT} @ down": UNFIT,
     }),
+    ("up and down swapped", "up and down have changed places: up asks, and down answers.",
+     ("up.T", "down"), ("down.T", "up")),
     ("no bias", "The bias is missing.", (" + bias", "")),
     ("the bias taken off", "The bias is taken off; add it.", (" + bias", " - bias")),
     ("the bias late", "The bias comes after the cut; it belongs before, to the question.",
@@ -301,14 +305,9 @@ def store_facts(
     return keys, bias, 2 * values.T  # what the bias took away, down gives back
 
 
-HELD, BACK, BUILT = (
-    "torch.full((len(keys),), -0.5)",
-    "2 * values.T",
-    "keys, bias, 2 * values.T",
-)
-TURNED = (
-    "up is transposed, or in the place of down. Each neuron is a row of up: (N, C)."
-)
+HELD, BACK = "torch.full((len(keys),), -0.5)", "2 * values.T"
+BUILT = f"keys, bias, {BACK}"
+TURNED = "up is transposed, or stands for down. Each neuron is a row of up: (N, C)."
 HALF = (
     "Half a key gets an answer, and should get zeros. The bias has to hold the neuron back "
     "until more than half of the key is there."
@@ -424,8 +423,9 @@ def recalls(questions: Callable) -> Callable:
     def why(inputs, value, right):
         return HALF.removesuffix(".") if inputs[2].startswith("0.5") else ""
 
-    right, wrong = recalled, STORE_MISTAKES
-    return used(asked, right, build, wrong, tolerance=1e-3, why=why, shows=shows)
+    return used(
+        asked, recalled, build, STORE_MISTAKES, tolerance=1e-3, why=why, shows=shows
+    )
 
 
 def each_key(keys, others):
@@ -598,6 +598,10 @@ def worst_overlap(vectors: torch.Tensor) -> float:
 
 LENGTH, PRODUCT = "vectors.norm(dim=-1, keepdim=True)", "unit @ unit.T"
 OVERLAP, LARGEST = f"({PRODUCT}).abs()", "overlap.fill_diagonal_(0).max()"
+SPAN = (
+    "A row's length is the square root of the sum of its squares: vectors.norm(dim=-1, "
+    "keepdim=True). It divides by something else."
+)
 NOT_MET = (
     "Two other rows overlap more: it has not met them. Compare every row with every other, "
     "not only with the next one or the first."
@@ -632,8 +636,11 @@ OVERLAP_MISTAKES = mistakes(
      (OVERLAP, PRODUCT), (LARGEST, "max(overlap.fill_diagonal_(0).flatten(), key=abs)")),
     ("dot products", "Those are dot products: longer rows give more. Divide each row by its length.",
      (f"vectors / {LENGTH}", "vectors")),
-    ("squared lengths", "It divides by the squared lengths: a length is the square root of that.",
-     (LENGTH, "vectors.square().sum(-1, keepdim=True)")),
+    ("squared lengths", SPAN, (LENGTH, "vectors.square().sum(-1, keepdim=True)")),
+    ("sums", SPAN, (LENGTH, "vectors.sum(-1, keepdim=True)")),
+    ("sums of sizes", SPAN, (LENGTH, "vectors.abs().sum(-1, keepdim=True)")),
+    ("largest numbers", SPAN, (LENGTH, "vectors.abs().amax(-1, keepdim=True)")),
+    ("the number of channels", SPAN, (LENGTH, "vectors.shape[-1]")),
     ("one length for all",
      "It divides all rows by one number, the length of the whole table. Each row has a length "
      "of its own: norm(dim=-1, keepdim=True).",
@@ -696,10 +703,10 @@ def overlaps(cases: Callable[[torch.Generator], list[torch.Tensor]]) -> Callable
 
 
 def any_rows(generator):
-    """Rows of any directions, first two of length 5, with which one can reckon by hand."""
-    neat = torch.randperm(4, generator=generator)[:2]
+    """Rows of any directions, first two of length 5, to be reckoned by hand."""
+    other = pick(generator, [[0.0, 5.0], [4.0, 3.0], [-5.0, 0.0]])
     return [
-        torch.tensor([[3.0, 4.0], [-4.0, 3.0], [0.0, 5.0], [4.0, 3.0]])[neat],
+        torch.tensor([[3.0, 4.0], other]),
         *(tenths(generator, *shape) for shape in ((3, 2), (4, 3), (3, 4))),
         with_pair(generator, 6, 4, 1.5, 0.2),
         with_pair(generator, 6, 4, 0.7, 0.1),

@@ -36,8 +36,17 @@ ERRORS = {  # what Python and torch say, and what a learner can do about it
     "'float' object cannot be interpreted as an integer": "/ gives 16.0, // gives 16",
     "slice indices must be integers": "/ gives 16.0, // gives 16",
     'is missing the required "forward"': "a list of parts is no part: loop over it",
-    "to have the same dtype": "whole numbers meet decimals: .float() makes decimals",
-    "same dtype, but got": "whole numbers meet decimals: .float() makes decimals",
+    "to have the same dtype": "two kinds of numbers meet: .float() makes one of them",
+    "same dtype, but got": "two kinds of numbers meet: .float() makes one of them",
+    "only one element tensors": "math.sqrt and its kin take a number: torch.sqrt(…)",
+    "Boolean value of Tensor": "`if` wants one number: .any(), .all(), or torch.where",
+    "call numpy() on Tensor that requires grad": ".detach() first",
+    "list indices must be integers or slices, not tuple": "a list has no columns",
+    "values to unpack": "the number of axes, or of results, is another",
+    "return_types": "sort, max and topk give two things: values and indices",
+    "not aligned": "in a @ b, a's last size is b's last but one",
+    "core dimension": "in a @ b, a's last size is b's last but one",
+    "math range error": "e to a large power is more than a number can hold",
     "only tensors with elements": "one number is wanted, and there are several",
     "a Tensor with": "one number is wanted, and there are several",
     "non-singleton dimension": "an axis was dropped or added: keepdim=True keeps it",
@@ -45,7 +54,7 @@ ERRORS = {  # what Python and torch say, and what a learner can do about it
     "cannot be multiplied": "in a @ b, a's last size is b's last but one",
     "modified by an inplace operation": "it changes a number that a slope needs",
     "requires grad": "a number to learn is changed where slopes are kept: no_grad()",
-    "maximum recursion depth": "it calls itself without end",
+    "maximum recursion depth": "it calls itself too often; a loop has no such limit",
     "NoneType": "something is None: does every path end in return?",
     "is not defined": "is it typed in a cell that was not run?",
 }
@@ -116,28 +125,32 @@ class Watch:
                 )
 
     def again(self, args: tuple, named: dict, value: Any, after: tuple) -> None:
-        """Call once more, on copies: the same must come of it."""
-        by_name = {
-            n: x for n, x in zip(self.names, args) if n in self.exercise.keywords
-        }
-        if by_name and len(args) <= len(self.names):
-            first = self.names.index(next(iter(by_name)))
-            by_name = dict(zip(self.names[first:], args[first:]))
+        """Call once more, on copies, parameters by name: the same must come of it."""
+        keywords = [name for name in self.names if name in self.exercise.keywords]
+        first = self.names.index(keywords[0]) if keywords else len(args)
+        if set(self.names[first : len(args)]) <= set(keywords):
+            named = named | dict(zip(self.names[first:], args[first:]))
             args = args[:first]
+        elif strange := [name for name in keywords if not takes(self.answer, name)]:
+            return self.find(self.renamed(strange))
         try:
             with self.looking_out():
-                other = self.timed(args, named | by_name)
+                other = self.timed(args, named)
         except TypeError as error:
-            if by_name and "keyword argument" in str(error):
-                self.find(
-                    f"A later cell calls {self.exercise.name} with "
-                    f"{' and '.join(f'{n}=…' for n in by_name)}: keep the names of its parameters."
-                )
-            return
+            if named and "keyword argument" in str(error):
+                self.find(self.renamed(list(named)))
+            return None
         except Exception:
             return self.find(self.differs("fails"))
         if not same(value, other, 1e-9):
             self.find(self.differs(f"gives {shown(other)}, not {shown(value)}"))
+
+    def renamed(self, names: list[str]) -> str:
+        told = " and ".join(f"{name}=…" for name in names)
+        return (
+            f"A later cell calls {self.exercise.name} with {told}: keep the names of its "
+            "parameters."
+        )
 
     def differs(self, how: str) -> str:
         return (
@@ -170,6 +183,15 @@ class Watch:
 
 def names_of(reference: Any) -> tuple[str, ...]:
     return tuple(inspect.signature(reference).parameters) if callable(reference) else ()
+
+
+def takes(function: Callable, name: str) -> bool:
+    """Whether a function has a parameter of this name, as far as that can be told."""
+    try:
+        known = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # one that is called in another process
+        return True
+    return name in known or any(one.kind is one.VAR_KEYWORD for one in known.values())
 
 
 def own_code(exercise: Exercise) -> list[types.CodeType]:

@@ -6,6 +6,7 @@ A submission that loops, crashes or eats memory costs itself an exercise and not
 else. Every result is written down as it comes, so that a second run goes on from there.
 """
 
+import ast
 import atexit
 import contextlib
 import csv
@@ -312,6 +313,7 @@ def job_of(exercise: Exercise, cells: list, hidden: list[str]) -> dict:
         "given": given,
         "reference": place_of(exercise),
         "kinds": [(name, inspect.getsource(kind)) for name, kind in kinds.items()],
+        "imports": imports_of(exercise) if kinds else "",
         "hidden": hidden,
         "isolated": True,
     }
@@ -323,6 +325,15 @@ def place_of(exercise: Exercise) -> str:
         return ""
     module = exercise.reference.__module__.removeprefix("course_lib.")
     return f"{module}:{exercise.reference.__name__}" if "." not in module else ""
+
+
+def imports_of(exercise: Exercise) -> str:
+    """The import lines of the exercise's file, for its classes; no exercises among them."""
+    tree = ast.parse(inspect.getsource(registry.home(exercise)))
+    lines = [
+        ast.unparse(n) for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)
+    ]
+    return "\n".join(line for line in lines if "course_lib.exercises" not in line)
 
 
 def kinds_for(exercise: Exercise) -> dict[str, type]:

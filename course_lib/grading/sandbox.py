@@ -18,14 +18,10 @@ import signal
 import socket
 import sys
 import types
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import nn
-from torch.nn import functional as F
 
 from course_lib.exercises import run
 from course_lib.grading import wire
@@ -98,9 +94,10 @@ def error_of(name: str, text: str) -> Exception:
     return type(str(name), (base,), own)()
 
 
-def kinds_of(sources: list[tuple[str, str]]) -> dict[str, type]:
+def kinds_of(sources: list[tuple[str, str]], imports: str) -> dict[str, type]:
     """The small classes that an exercise's checks hand over, such as a tiny model."""
-    space = {"torch": torch, "nn": nn, "F": F, "np": np, "dataclass": dataclass}
+    space: dict[str, Any] = {"__name__": "kinds"}
+    exec(imports, space)
     for _, source in sources:
         exec(source, space)
     return {name: space[name] for name, _ in sources}
@@ -109,7 +106,7 @@ def kinds_of(sources: list[tuple[str, str]]) -> dict[str, type]:
 def do(job: dict, stream: io.BufferedRWPair) -> None:
     """One job, in a process of its own: find the answer, say so, and serve it."""
     gone = isolate(job["hidden"]) if job["isolated"] else []
-    line = Line(stream, kinds_of(job["kinds"]))
+    line = Line(stream, kinds_of(job["kinds"], job["imports"]))
     line.send(gone=gone)
     forget(job["reference"])
     try:
