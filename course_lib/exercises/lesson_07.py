@@ -508,8 +508,11 @@ class Loss:
     """A loss of some Values, to be called without arguments; `of` takes other numbers."""
 
     def __init__(self, code: str, weights: list[Value]):
-        self.of, self.weights = formula(code, "w"), weights
-        self.__name__ = f"lambda: {code}"
+        self.of, self.weights, self.code = formula(code, "w"), weights, code
+
+    @property
+    def __name__(self) -> str:
+        return f"lambda: {self.code}"
 
     def __call__(self) -> Value:
         return self.of(self.weights)
