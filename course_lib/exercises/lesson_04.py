@@ -88,6 +88,7 @@ AND_MISTAKES = mistakes(
      (f"{WEIGHT}, {BIAS}", f"{BIAS}, {WEIGHT}")),
     ("the weight alone", "It returns one tensor; a neuron is two things: return weight, bias.",
      (f", {BIAS}", "")),
+    ("count too", "It returns 3 things; two are wanted: weight, bias.", (BIAS, f"{BIAS}, count")),
 )  # fmt: skip
 
 
@@ -324,6 +325,7 @@ STORE_MISTAKES = mistakes(
      (BACK, "2 * values")),
     ("up transposed", TURNED, ("return keys", "return keys.T")),
     ("down first", TURNED, (BUILT, "2 * values.T, bias, keys")),
+    ("no bias", "It returns 2 things: up, bias and down are wanted.", (BUILT, f"keys, {BACK}")),
     ("one bias for all", PER_NEURON, (HELD, "-0.5")),
     ("a bias of one number", PER_NEURON, (HELD, "torch.tensor([-0.5])")),
     ("a bias without axes", PER_NEURON, (HELD, "torch.tensor(-0.5)")),

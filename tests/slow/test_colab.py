@@ -346,7 +346,7 @@ def test_what_is_installed_accepts_colabs_versions(colabs_python, tmp_path):
     A lesson installs with --no-deps, which asks no package whether it is content.
     """
     path = tmp_path / "report.json"
-    ours = [name for name in colab.COLAB_MAY_LACK if name not in PINS]
+    ours = [name for name in COLAB_MAY_LACK if name not in PINS]
     words = ["--dry-run", "--ignore-installed", "--report", str(path)]
     pip(colabs_python, [*words, *pinned(tuple(PINS)), *ours])
     found = report(path)
