@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from course_lib import classroom
-from course_lib.exercises import registry, run, stubs
+from course_lib.exercises import registry, run, stubs, wants
 from course_lib.exercises.kinds import Check, Exercise, Mistake
 from course_lib.notebooks import cells
 
@@ -264,7 +264,7 @@ def test_classes_are_started_when_a_method_is(monkeypatch):
 
 def test_a_value_can_be_an_exercise(monkeypatch, capsys):
     def is_four(value, generator):
-        classroom.want_equal(value, 4, "answer")
+        wants.want_equal(value, 4, "answer")
 
     check = Check("four", 1, "is four", "two and two", is_four)
     exercise = Exercise("00.answer", "a", 1, "r", 4, (check,), ())
@@ -315,8 +315,8 @@ def test_predictions_are_held_against_the_truth(guess, measured, words, capsys):
 def test_helpers_reject():
     for value, wanted in (([1, 2], [1, 3]), ([1], [1, 2]), ((1,), [1]), (True, 1)):
         with pytest.raises(Mistake):
-            classroom.want_equal(value, wanted, "it")
+            wants.want_equal(value, wanted, "it")
     with pytest.raises(Mistake):
-        classroom.want_close(float("nan"), 1.0, "it")
+        wants.want_close(float("nan"), 1.0, "it")
     with pytest.raises(Mistake):
-        classroom.want_close(torch.tensor(1.0), 1.0, "it")
+        wants.want_close(torch.tensor(1.0), 1.0, "it")
