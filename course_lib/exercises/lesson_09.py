@@ -457,6 +457,7 @@ CHOICE_MISTAKES = mistakes(
             "These ids are places in the flattened table of W · V numbers: place % V is the id.",
         f"return ({PARENT}).flip(0), ({ID}).flip(0), best.values.flip(0)":
             "The best comes last; give the best first.",
+        f"return {PARENT}, {ID}": "It returns 2 things; three are wanted",
     }),
 )  # fmt: skip
 

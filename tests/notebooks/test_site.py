@@ -292,7 +292,10 @@ def test_no_prose_is_left_as_markdown(built):
         ("https://example.org/a.ipynb", "https://example.org/a.ipynb"),
         ("#s1", "#s1"),
         ("index.html#two_commands", "index.html#two_commands"),
-        ("../tests/broken/whole.ipynb", f"{BLOB}/tests/broken/whole.ipynb"),
+        (
+            "../tests/notebooks/broken/whole.ipynb",
+            f"{BLOB}/tests/notebooks/broken/whole.ipynb",
+        ),
         ("../../outside.txt", "../../outside.txt"),
         ("../..", "../.."),
     ],
