@@ -98,7 +98,7 @@ class Watch:
                 self.changed(args, before[0])
                 raise
             self.changed(args, before[0])
-            self.again(*before, value, args)
+            self.again(*before, value)
             return value
 
         watched.__name__, watched.__wrapped__ = self.exercise.name, self.answer
@@ -124,7 +124,7 @@ class Watch:
                     f"need it: work on a copy{_copy(then)}."
                 )
 
-    def again(self, args: tuple, named: dict, value: Any, after: tuple) -> None:
+    def again(self, args: tuple, named: dict, value: Any) -> None:
         """Call once more, on copies, parameters by name: the same must come of it."""
         keywords = [name for name in self.names if name in self.exercise.keywords]
         first = self.names.index(keywords[0]) if keywords else len(args)
