@@ -201,7 +201,9 @@ OURS = {
 }
 # nbgrader runs students' code and the checks in one process. What a cheat gains there
 # is measured, and written in TEACHERS.md. A process that ends takes all points along.
-THEIRS = OURS | {"patched": ALL, "reader": ALL, "crash": 0}
+# In one process a copy of the course's text passes; a call of its function is seen.
+COPIED = POINTS["eight_rows"] + POINTS["matrices"]
+THEIRS = OURS | {"patched": ALL, "reader": COPIED, "crash": 0}
 
 
 def made(kind: str, released: NotebookNode) -> NotebookNode:
