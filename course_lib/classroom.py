@@ -1,4 +1,4 @@
-"""What a learner calls in a lesson: check, predict, hint, solution.
+"""What a learner calls in a lesson: choose, predict, check, hint, solution.
 
 An exercise's reference is the course's own code, so that a learner's answer and the
 library are held to the same checks. The exercises are in `course_lib/exercises/`, one
@@ -11,9 +11,12 @@ from typing import Any
 from course_lib.exercises.registry import assigned, exercises, find
 from course_lib.exercises.run import results, verdict
 from course_lib.exercises.stubs import is_started, source
+from course_lib.files import progress
+from course_lib.guesses import Guess, choose, told
 
 __all__ = [
     "check",
+    "choose",
     "exercises",
     "find",
     "hint",
@@ -45,8 +48,10 @@ def check(id: str, answer: Any, seed: int | None = None) -> Any:
     total = len(exercise.checks)
     if message is None:
         proved = "; ".join(check.proves for check in exercise.checks)
+        progress.note(id, "passed")
         print(f"✓ {id}: passed, {total} of {total} checks. Yours {proved}.")
         return answer
+    progress.note(id, "tried", message=message)
     print(f"✗ {id}: not yet, {passed} of {total} checks.\n  {message}\n  {goes_on}")
     return instead
 
@@ -79,27 +84,12 @@ def solution(id: str) -> None:
     print(none if exercise.seed else source(exercise))
 
 
-def predict(guess: Any, measured: Any, unit: str = "") -> None:
-    """Hold a guess, made before the cell ran, against what was measured.
+def predict(id: str, guess: Any, measured: Any, unit: str = "") -> None:
+    """Print what was measured beside a guess that was made before the cell ran.
 
-    A number is right if it is within a fifth of the truth; anything else must be equal.
+    guess: what `choose` returned, or a number or words; `...` is no guess. A number is
+    close if it is within a fifth of what was measured; words must be the same.
     """
-    shown = f"{measured:.3g}" if isinstance(measured, float) else f"{measured}"
-    told = f"Measured: {shown}{unit}."
-    if guess is ... or guess is None:
-        print(f"{told} (You made no guess: replace the ... above and run both again.)")
-    elif isinstance(guess, int | float) and isinstance(measured, int | float):
-        if guess != guess:  # NaN, and nothing else
-            print(f"{told} Your guess is not a number.")
-        elif (
-            min(0.8 * measured, 1.2 * measured)
-            <= guess
-            <= max(0.8 * measured, 1.2 * measured)
-        ):
-            print(f"{told} Your guess, {guess}{unit}, is close.")
-        else:
-            way = "too high" if guess > measured else "too low"
-            print(f"{told} Your guess, {guess}{unit}, is {way}.")
-    else:
-        fits = str(guess).strip().lower() == str(measured).strip().lower()
-        print(f"{told} You said {guess!r}: " + ("right." if fits else "not this time."))
+    if isinstance(guess, Guess):
+        guess.measured, guess = str(measured), guess.chosen
+    print(told(id, guess, measured, unit))
