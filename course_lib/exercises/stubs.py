@@ -66,10 +66,27 @@ def task_text(exercise: Exercise) -> str:
 
 
 def help_text(exercise: Exercise) -> str:
-    """The Markdown cell below the check: a folded hint and a folded answer."""
+    """The Markdown cell below the check: folded, a hint and the answers, plain first."""
     hints = "\n".join(f"- {check.hint}" for check in exercise.checks)
-    return (
-        f"<details><summary>A hint</summary>\n\n{hints}\n\n</details>\n"
-        "<details><summary>An answer</summary>\n\n"
-        f"```python\n{source(exercise)}\n```\n\n</details>"
+    answers = {"An answer": source(exercise)}
+    if exercise.plain is not None:
+        answers = {
+            "A plain answer": plain(exercise),
+            "The course's own": source(exercise),
+        }
+    return "\n".join(
+        [
+            f"<details><summary>A hint</summary>\n\n{hints}\n\n</details>",
+            *(
+                f"<details><summary>{name}</summary>\n\n"
+                f"```python\n{text}\n```\n\n</details>"
+                for name, text in answers.items()
+            ),
+        ]
     )
+
+
+def plain(exercise: Exercise) -> str:
+    """The plainer answer as a learner would type it, under the answer's own name."""
+    text = textwrap.dedent(inspect.getsource(exercise.plain)).strip()
+    return text.replace(f"def {exercise.plain.__name__}(", f"def {exercise.name}(", 1)

@@ -46,6 +46,14 @@ def test_typed_answer_passes_and_is_what_the_lesson_goes_on_with(exercise, capsy
     assert "passed" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("exercise", [e for e in ALL if e.plain], ids=name)
+def test_plain_answer_passes_too(exercise, capsys):
+    space = dict(vars(inspect.getmodule(exercise.reference)))
+    exec(stubs.plain(exercise), space)
+    plain = space[exercise.name]
+    assert classroom.check(exercise.id, plain) is plain, capsys.readouterr().out
+
+
 @pytest.mark.parametrize("exercise", ALL, ids=name)
 def test_every_mistake_is_told_by_its_own_sentence_and_every_check_finds_one(exercise):
     found = set()
