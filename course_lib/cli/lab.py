@@ -20,6 +20,8 @@ from course_lib.files import ROOT
 from course_lib.files.progress import FOLDER
 from course_lib.notebooks.saved import SAVING
 
+SETTINGS = Path(__file__).parent / "jupyter"
+
 
 def lesson_number(text: str) -> str:
     """'1' and '01' are the same lesson; anything else is a Problem."""
@@ -44,9 +46,8 @@ def lab(args) -> int:
     name = next(one.name for one in copies.lessons() if one.name[:2] == number)
     port, token = free_port(args.port), secrets.token_hex(16)
     words = [python, "-m", "jupyterlab", ROOT / FOLDER / name, SAVING]
-    words += [f"--port={port}", "--port-retries=0", "--log-level=WARN"]
-    words += ["--LabApp.news_url=None"]  # else a pop-up asks, on the first day
-    words += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    words += [f"--port={port}", "--port-retries=0"]
+    words += ["--ServerApp.log_level=ERROR", "--LabApp.log_level=ERROR"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         words.append("--allow-root")  # in a container one is root
     if args.no_browser:
@@ -57,8 +58,10 @@ def lab(args) -> int:
         "To stop: Ctrl-C here, twice. What you typed is kept.",
         flush=True,
     )
-    # In the environment, where other users of the machine can't read it.
-    return attended(words, env={**os.environ, "JUPYTER_TOKEN": token})
+    # The token goes in the environment, where other users of the machine can't read it;
+    # the settings turn off a pop-up that asks for leave to fetch news.
+    more = {"JUPYTER_TOKEN": token, "JUPYTER_CONFIG_PATH": str(SETTINGS)}
+    return attended(words, env=os.environ | more)
 
 
 def free_port(first: int) -> int:

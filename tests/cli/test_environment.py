@@ -143,7 +143,9 @@ def test_lab_opens_the_learners_copy_and_prints_one_address(monkeypatch, capsys)
     assert len(addresses) == 1 and env["JUPYTER_TOKEN"] in addresses[0]
     assert addresses[0].split("?")[0].endswith("/lab/tree/00_next_token.ipynb")
     assert not [word for word in words if env["JUPYTER_TOKEN"] in str(word)]
-    assert "--LabApp.news_url=None" in words and "03: a newer one" in said
+    assert "03: a newer one" in said
+    (settings,) = Path(env["JUPYTER_CONFIG_PATH"]).glob("labconfig/page_config.json")
+    assert "announcements" in settings.read_text()  # no pop-up that asks about news
 
 
 def test_lab_opens_the_lesson_that_is_asked_for(monkeypatch, capsys):
