@@ -31,11 +31,16 @@ DRAWN = {
     "strip": lambda: figures.token_strip([ODD, ODD[:3]], ["one", "two"], "t"),
     "empty strip": lambda: figures.token_strip([[]], ["none"], "t"),
     "bright strip": lambda: figures.token_strip([ODD], strength=[0.1] * len(ODD)),
+    "strip with a key": lambda: figures.token_strip(
+        [ODD], strength=[0.5] * len(ODD), key="$surprise", ends=("0", "5 nats")
+    ),
     "long strip": lambda: figures.token_strip([["ab"] * 1000], title="t"),
     "ruler": lambda: figures.ruler(["a", "b"], [0.7, 0.3], [0.1, 0.9], "t"),
     "curves": lambda: figures.curves({"a": ([1, 2], [3, 4])}, "x", "y", "t", (3, "l")),
     "log curves": lambda: figures.curves({"a": ([1, 2], [3, 4])}, "x", "y", log=True),
-    "named bars": lambda: figures.bars(["a", "b"], [1.0, 2.0], "t"),
+    "no marks": lambda: figures.curves({"a": ([1, 2], [3, 4])}, "x", "y", marks=False),
+    "named bars": lambda: figures.bars(["a", "$b$"], [1.0, 2000.0], "t"),
+    "nothing in bars": lambda: figures.bars(["a"], [0.0], "t", bright=0),
     "outcomes": lambda: figures.outcomes(
         {"05.softmax": [7, 2, 1, 0], "$": [0, 0, 0, 0]},
         list("abcd"),
@@ -50,6 +55,9 @@ DRAWN = {
     ),
     "large matrix": lambda: figures.matrices({"m": np.eye(40)}, title="t"),
     "zeros": lambda: figures.matrices({"m": np.zeros((2, 3))}),
+    "noted rows": lambda: figures.matrices(
+        {"m": np.eye(2, 8), "n": np.eye(3)}, "→", notes={"m": ["$1$\nx", "b"]}
+    ),
     "map of words": lambda: figures.word_map(
         {"a": ODD[:8], "b": ["x", "x"]}, np.random.default_rng(0).normal(size=(10, 2))
     ),
@@ -165,11 +173,92 @@ def test_the_index_names_every_picture():
                 assert vars(figures)[name] is thing, name
 
 
-def test_bars_start_at_zero_and_the_first_is_bright():
-    axis = figures.next_token_bars(["a", "b"], [0.5, 0.2])
-    assert [bar.get_x() for bar in axis.patches] == [0, 0]
-    first, second = (bar.get_facecolor() for bar in axis.patches)
-    assert sum(first[:3]) > sum(second[:3]) + 0.5
+def light(artist) -> float:
+    """How bright a shape is filled, from 0 to 3."""
+    return sum(artist.get_facecolor()[:3])
+
+
+def words(axis) -> list[str]:
+    """All texts on an axis and on its card."""
+    return [text.get_text() for text in [*axis.texts, *axis.figure.texts]]
+
+
+@pytest.mark.parametrize("p", [0.18, 1.0])
+def test_next_tokens_run_from_zero_to_one_whatever_the_largest(p):
+    axis = figures.next_token_bars(["a", "b"], [p, 0.0], "t")
+    bars, wholes = axis.patches[:2], axis.patches[2:]
+    assert [bar.get_x() for bar in axis.patches] == [0, 0, 0, 0]
+    assert [bar.get_width() for bar in bars] == [p, 0]
+    assert [bar.get_width() for bar in wholes] == [1, 1]
+    assert light(bars[0]) > light(bars[1]) + 0.5 > light(wholes[0]) + 0.5
+    axis.figure.canvas.draw()
+    for number in axis.texts:  # inside the picture
+        assert number.get_window_extent().x1 < axis.figure.bbox.x1
+
+
+@pytest.mark.parametrize(
+    ("bright", "lit"),
+    [(None, [0, 1, 2]), (2, [2]), (-1, [2]), ([0, 1], [0, 1]), ([], [])],
+)
+def test_bars_are_bright_where_the_title_points(bright, lit):
+    axis = figures.bars(["a", "b", "c"], [3.0, 2.0, 1.0], bright=bright)
+    assert [i for i, bar in enumerate(axis.patches) if light(bar) > 1.7] == lit
+
+
+def test_few_points_are_dots_and_many_are_a_line():
+    few, many = np.arange(40), np.arange(41)
+    for marks, dots in ((None, ["o", "None"]), (True, "oo"), (False, ["None"] * 2)):
+        axis = figures.curves({"a": (few, few), "b": (many, many)}, "", "", marks=marks)
+        assert [line.get_marker() for line in axis.lines] == list(dots)
+
+
+def test_each_matrix_has_a_scale_of_its_own_but_those_compared():
+    parts = {"a": [[4.0, np.nan]], "b": [[0.0, 1.0]], "c": [[-2.0]]}
+    alone = figures.matrices(parts).images
+    assert [image.get_clim() for image in alone] == [(-4, 4), (-1, 1), (-2, 2)]
+    together = figures.matrices(parts, same=["b", "c"]).images
+    assert [image.get_clim() for image in together] == [(-4, 4), (-2, 2), (-2, 2)]
+    with pytest.raises(
+        ValueError, match="No matrix is called 'd': name some of a, b, c"
+    ):
+        figures.matrices(parts, same=["d"])
+
+
+def test_notes_stand_at_the_ends_of_their_rows_and_touch_nothing():
+    notes = {"a": ["mean 3.1\nvar. 49", "second"], "b": ["one", "two"]}
+    axis = figures.matrices({"a": np.eye(2, 8), "b": np.eye(2, 8)}, "→", notes=notes)
+    axis.figure.canvas.draw()
+    first, second = [image.get_window_extent() for image in axis.images]
+    for name, left, right in (("a", first, second.x0), ("b", second, axis.bbox.x1)):
+        for row, note in enumerate(notes[name]):
+            (text,) = [text for text in axis.texts if text.get_text() == note]
+            box, place = text.get_window_extent(), (row + 0.5) / 2
+            assert left.x1 < box.x0 < box.x1 < right
+            middle = left.y1 - place * left.height
+            assert (box.y0 + box.y1) / 2 == pytest.approx(middle, abs=4)
+
+
+def test_a_lens_prints_the_probability_in_each_cell_and_has_a_key():
+    axis = figures.lens_grid("ab", ["cd", "ef"], np.array([[0.1, 0.25], [1, 0]]), "xy")
+    drawn = words(axis)
+    assert [word for word in drawn if "." in word] == ["0.10", "0.25", "1.00", "0.00"]
+    assert drawn[-3:] == ["probability", "0", "1"]
+    cells = list(axis.patches)
+    assert sorted(cells, key=light)[-1] is cells[2]
+
+
+def test_the_key_of_a_strip_names_what_brightness_means():
+    bare = figures.token_strip(["ab"], strength=[0, 1])
+    assert "probability" not in words(bare)
+    axis = figures.token_strip(["ab"], strength=[0, 1], key="surprise", ends=("0", "5"))
+    assert words(axis)[-3:] == ["surprise", "0", "5"]
+    shades = list(axis.figure.artists)
+    assert (
+        len(shades) == 6 and sorted(shades, key=light) == shades
+    )  # from dark to bright
+    assert light(shades[0]) == light(axis.patches[0])
+    assert light(shades[-1]) == light(axis.patches[1])
+    assert axis.figure.get_figheight() > bare.figure.get_figheight()
 
 
 def test_tiles_have_the_areas_of_their_amounts_and_do_not_overlap():

@@ -10,7 +10,7 @@ This file is the index, by kind of picture. Of the stage: nobody has to type it.
 """
 
 from course_lib.figures.charts import (
-    bars,  # named amounts, the largest bright
+    bars,  # named amounts, some of them bright
     curves,  # lines, each named at its right end
     histogram,  # how often each value comes up
     outcomes,  # a bar for each row, cut into parts
