@@ -10,7 +10,7 @@ This file is the index, by kind of picture. Of the stage: nobody has to type it.
 """
 
 from course_lib.figures.charts import (
-    bars,  # named amounts, the largest bright
+    bars,  # named amounts, some of them bright
     curves,  # lines, each named at its right end
     histogram,  # how often each value comes up
     outcomes,  # a bar for each row, cut into parts
@@ -31,7 +31,13 @@ from course_lib.figures.grids import (
     matrices,  # numbers visible, the shape under each
     patches,  # an image, cut
 )
+from course_lib.figures.parts import (
+    heads,  # channels shared out among heads
+    machine,  # the GPT whole, some of its parts bright
+    neurons,  # an MLP: questions, switches, answers
+)
 from course_lib.figures.points import (
+    arrows,  # steps between named points of a plane, circles around some
     fan,  # arrows from one point, for vectors
     landscape,  # a loss over two weights, and steps upon it
     regions,  # two kinds of points, and what a model says everywhere
