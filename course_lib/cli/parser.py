@@ -114,6 +114,15 @@ def parser() -> argparse.ArgumentParser:
         "",
     )
 
+    command(
+        "claims",
+        "Say what became of each claim: verdict, number, cell.",
+        "claims:run_claims",
+    )
+    command(
+        "glossary", "Say what each word of the course means.", "claims:run_glossary"
+    )
+
     refresh = command(
         "refresh",
         "For authors: run lessons and save them with fresh outputs.",
