@@ -224,7 +224,10 @@ def typeset(prose) -> None:
                 made.append(prose.new_string(part))
                 continue
             try:
-                formula = BeautifulSoup(convert(part.strip()), "html.parser").math
+                mathml = convert(part.strip())
+                if "\\" in mathml:  # a command that it doesn't know
+                    raise ValueError(mathml)
+                formula = BeautifulSoup(mathml, "html.parser").math
             except Exception as error:  # whatever the converter stumbles on
                 raise Problem(f"The site can't typeset ${part}$: {error!r}.") from error
             del formula["xmlns"]

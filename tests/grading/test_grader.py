@@ -37,14 +37,6 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def box():
-    """A sandbox, started once."""
-    box = grader.Sandbox()
-    yield box
-    box.close()
-
-
-@pytest.fixture(scope="module")
 def released(tmp_path_factory):
     """What students get of lesson 06."""
     return release.release("06", tmp_path_factory.mktemp("course"))[2]

@@ -6,7 +6,6 @@ import inspect
 import re
 import subprocess
 import sys
-import tomllib
 from importlib import import_module
 from pathlib import Path
 
@@ -16,10 +15,10 @@ import pytest
 from course_lib.errors import Problem
 from course_lib.exercises import registry
 from course_lib.files import ROOT, address
-from course_lib.notebooks import cells, curriculum, refresh
+from course_lib.notebooks import cells, curriculum, ledger, refresh
 
 PATHS = cells.paths()
-LEDGER = tomllib.loads((ROOT / "tests" / "claims.toml").read_text())
+LEDGER = ledger.table()
 ADDRESS = address()
 every_lesson = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 
