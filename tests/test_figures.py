@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.patches import Circle, FancyArrowPatch
+from matplotlib.patches import Circle, FancyArrowPatch, Rectangle
 
 from course_lib import figures
 from course_lib.figures import charts, diagrams, grids, parts, points, tokens
@@ -53,6 +53,9 @@ DRAWN = {
     "machine": figures.machine,
     "arrows": lambda: figures.arrows(
         {"$a$": (0, 0), "b": (1, 2)}, [("$a$", "b", "_$x")], [("b", 1, "c$")], "t"
+    ),
+    "scores": lambda: figures.scores(
+        np.ones(2), -np.eye(2), ["$a$", "b"], ["score 1", "$2"], [1, 0], "t", "√$"
     ),
     "one place": lambda: figures.arrows({"a": (0, 0)}, []),
     "neurons": lambda: figures.neurons(
@@ -576,6 +579,22 @@ def test_an_arrow_to_nowhere_is_refused():
         figures.arrows(KING, [("king", "queen", "")])
     with pytest.raises(ValueError, match="No point is called 'x'"):
         figures.arrows(KING, [], [("x", 1, "")])
+
+
+@pytest.mark.parametrize("turn", range(0, 360, 30))
+def test_names_at_arrows_do_not_touch_and_shares_run_from_zero_to_one(turn):
+    way = np.array([np.cos(np.radians(turn)), np.sin(np.radians(turn))])
+    told = "score −192.0 / √256 = −12.0", "score 1"
+    axis = figures.scores(1.5 * way, np.array([way, -way]), "xy", told, [0.25, 0.75])
+    axis.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in axis.texts if text.get_text()]
+    for box, other in itertools.combinations(boxes, 2):
+        assert not box.overlaps(other)
+    for box in boxes:
+        assert axis.bbox.x0 < box.x0 and box.x1 < axis.bbox.x1
+        assert axis.bbox.y0 < box.y0 and box.y1 < axis.bbox.y1
+    whole, share, *_ = [p.get_width() for p in axis.patches if isinstance(p, Rectangle)]
+    assert share == pytest.approx(0.25 * whole)
 
 
 def test_a_branch_is_as_wide_as_its_text_is_likely():
