@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.patches import FancyArrowPatch
+from matplotlib.patches import Circle, FancyArrowPatch
 
 from course_lib import figures
-from course_lib.figures import charts, diagrams, grids, points, tokens
+from course_lib.figures import charts, diagrams, grids, parts, points, tokens
 
 ODD = [
     " sky",
@@ -31,11 +31,16 @@ DRAWN = {
     "strip": lambda: figures.token_strip([ODD, ODD[:3]], ["one", "two"], "t"),
     "empty strip": lambda: figures.token_strip([[]], ["none"], "t"),
     "bright strip": lambda: figures.token_strip([ODD], strength=[0.1] * len(ODD)),
+    "strip with a key": lambda: figures.token_strip(
+        [ODD], strength=[0.5] * len(ODD), key="$surprise", ends=("0", "5 nats")
+    ),
     "long strip": lambda: figures.token_strip([["ab"] * 1000], title="t"),
     "ruler": lambda: figures.ruler(["a", "b"], [0.7, 0.3], [0.1, 0.9], "t"),
     "curves": lambda: figures.curves({"a": ([1, 2], [3, 4])}, "x", "y", "t", (3, "l")),
     "log curves": lambda: figures.curves({"a": ([1, 2], [3, 4])}, "x", "y", log=True),
-    "named bars": lambda: figures.bars(["a", "b"], [1.0, 2.0], "t"),
+    "no marks": lambda: figures.curves({"a": ([1, 2], [3, 4])}, "x", "y", marks=False),
+    "named bars": lambda: figures.bars(["a", "$b$"], [1.0, 2000.0], "t"),
+    "nothing in bars": lambda: figures.bars(["a"], [0.0], "t", bright=0),
     "outcomes": lambda: figures.outcomes(
         {"05.softmax": [7, 2, 1, 0], "$": [0, 0, 0, 0]},
         list("abcd"),
@@ -45,11 +50,16 @@ DRAWN = {
     "loop": figures.the_loop,
     "flow": lambda: figures.flow({"a": (0, 0, "x", "w", "")}, [], "t"),
     "map": lambda: figures.course_map("07"),
+    "machine": figures.machine,
+    **{part: lambda part=part: figures.machine((part,), "t") for part in parts.MACHINE},
     "matrices": lambda: figures.matrices(
         {"one-hot": [[0, 1]], "$m$": [[1, -2], [np.nan, 4]], "v": [[3, 4.0]]}, "×=", "t"
     ),
     "large matrix": lambda: figures.matrices({"m": np.eye(40)}, title="t"),
     "zeros": lambda: figures.matrices({"m": np.zeros((2, 3))}),
+    "noted rows": lambda: figures.matrices(
+        {"m": np.eye(2, 8), "n": np.eye(3)}, "→", notes={"m": ["$1$\nx", "b"]}
+    ),
     "map of words": lambda: figures.word_map(
         {"a": ODD[:8], "b": ["x", "x"]}, np.random.default_rng(0).normal(size=(10, 2))
     ),
@@ -159,17 +169,98 @@ def test_visible_tokens(token, drawn):
 
 
 def test_the_index_names_every_picture():
-    for module in (charts, diagrams, grids, points, tokens):
+    for module in (charts, diagrams, grids, parts, points, tokens):
         for name, thing in inspect.getmembers(module, inspect.isfunction):
             if thing.__module__ == module.__name__ and not name.startswith("_"):
                 assert vars(figures)[name] is thing, name
 
 
-def test_bars_start_at_zero_and_the_first_is_bright():
-    axis = figures.next_token_bars(["a", "b"], [0.5, 0.2])
-    assert [bar.get_x() for bar in axis.patches] == [0, 0]
-    first, second = (bar.get_facecolor() for bar in axis.patches)
-    assert sum(first[:3]) > sum(second[:3]) + 0.5
+def light(artist) -> float:
+    """How bright a shape is filled, from 0 to 3."""
+    return sum(artist.get_facecolor()[:3])
+
+
+def words(axis) -> list[str]:
+    """All texts on an axis and on its card."""
+    return [text.get_text() for text in [*axis.texts, *axis.figure.texts]]
+
+
+@pytest.mark.parametrize("p", [0.18, 1.0])
+def test_next_tokens_run_from_zero_to_one_whatever_the_largest(p):
+    axis = figures.next_token_bars(["a", "b"], [p, 0.0], "t")
+    bars, wholes = axis.patches[:2], axis.patches[2:]
+    assert [bar.get_x() for bar in axis.patches] == [0, 0, 0, 0]
+    assert [bar.get_width() for bar in bars] == [p, 0]
+    assert [bar.get_width() for bar in wholes] == [1, 1]
+    assert light(bars[0]) > light(bars[1]) + 0.5 > light(wholes[0]) + 0.5
+    axis.figure.canvas.draw()
+    for number in axis.texts:  # inside the picture
+        assert number.get_window_extent().x1 < axis.figure.bbox.x1
+
+
+@pytest.mark.parametrize(
+    ("bright", "lit"),
+    [(None, [0, 1, 2]), (2, [2]), (-1, [2]), ([0, 1], [0, 1]), ([], [])],
+)
+def test_bars_are_bright_where_the_title_points(bright, lit):
+    axis = figures.bars(["a", "b", "c"], [3.0, 2.0, 1.0], bright=bright)
+    assert [i for i, bar in enumerate(axis.patches) if light(bar) > 1.7] == lit
+
+
+def test_few_points_are_dots_and_many_are_a_line():
+    few, many = np.arange(40), np.arange(41)
+    for marks, dots in ((None, ["o", "None"]), (True, "oo"), (False, ["None"] * 2)):
+        axis = figures.curves({"a": (few, few), "b": (many, many)}, "", "", marks=marks)
+        assert [line.get_marker() for line in axis.lines] == list(dots)
+
+
+def test_each_matrix_has_a_scale_of_its_own_but_those_compared():
+    parts = {"a": [[4.0, np.nan]], "b": [[0.0, 1.0]], "c": [[-2.0]]}
+    alone = figures.matrices(parts).images
+    assert [image.get_clim() for image in alone] == [(-4, 4), (-1, 1), (-2, 2)]
+    together = figures.matrices(parts, same=["b", "c"]).images
+    assert [image.get_clim() for image in together] == [(-4, 4), (-2, 2), (-2, 2)]
+    with pytest.raises(
+        ValueError, match="No matrix is called 'd': name some of a, b, c"
+    ):
+        figures.matrices(parts, same=["d"])
+
+
+def test_notes_stand_at_the_ends_of_their_rows_and_touch_nothing():
+    notes = {"a": ["mean 3.1\nvar. 49", "second"], "b": ["one", "two"]}
+    axis = figures.matrices({"a": np.eye(2, 8), "b": np.eye(2, 8)}, "→", notes=notes)
+    axis.figure.canvas.draw()
+    first, second = [image.get_window_extent() for image in axis.images]
+    for name, left, right in (("a", first, second.x0), ("b", second, axis.bbox.x1)):
+        for row, note in enumerate(notes[name]):
+            (text,) = [text for text in axis.texts if text.get_text() == note]
+            box, place = text.get_window_extent(), (row + 0.5) / 2
+            assert left.x1 < box.x0 < box.x1 < right
+            middle = left.y1 - place * left.height
+            assert (box.y0 + box.y1) / 2 == pytest.approx(middle, abs=4)
+
+
+def test_a_lens_prints_the_probability_in_each_cell_and_has_a_key():
+    axis = figures.lens_grid("ab", ["cd", "ef"], np.array([[0.1, 0.25], [1, 0]]), "xy")
+    drawn = words(axis)
+    assert [word for word in drawn if "." in word] == ["0.10", "0.25", "1.00", "0.00"]
+    assert drawn[-3:] == ["probability", "0", "1"]
+    cells = list(axis.patches)
+    assert sorted(cells, key=light)[-1] is cells[2]
+
+
+def test_the_key_of_a_strip_names_what_brightness_means():
+    bare = figures.token_strip(["ab"], strength=[0, 1])
+    assert "probability" not in words(bare)
+    axis = figures.token_strip(["ab"], strength=[0, 1], key="surprise", ends=("0", "5"))
+    assert words(axis)[-3:] == ["surprise", "0", "5"]
+    shades = list(axis.figure.artists)
+    assert (
+        len(shades) == 6 and sorted(shades, key=light) == shades
+    )  # from dark to bright
+    assert light(shades[0]) == light(axis.patches[0])
+    assert light(shades[-1]) == light(axis.patches[1])
+    assert axis.figure.get_figheight() > bare.figure.get_figheight()
 
 
 def test_tiles_have_the_areas_of_their_amounts_and_do_not_overlap():
@@ -295,6 +386,88 @@ def test_a_graph_runs_from_left_to_right_and_no_box_lies_on_another():
     places = diagrams._spread_out(6, arrows)
     assert all(places[a][0] < places[b][0] for a, b, _ in arrows)
     assert len(set(places)) == len(places)
+
+
+def machine_words(lit=()) -> dict[str, list]:
+    """The texts in the machine, by their brightness: a word → its artists."""
+    found = {}
+    for text in figures.machine(lit).texts:
+        found.setdefault(text.get_text().replace("\n", " "), []).append(text)
+    return found
+
+
+def test_the_machine_names_its_parts_once_and_has_two_norms():
+    counts = {word: len(texts) for word, texts in machine_words().items()}
+    named = {"tokens", "embedding", "positions", "attention", "MLP", "final norm"}
+    named |= {"unembedding", "softmax", "next token", "residual stream", "block"}
+    assert {word: counts[word] for word in named} == dict.fromkeys(named, 1)
+    assert counts["norm"] == 2 and "× L" in counts
+
+
+@pytest.mark.parametrize("part", parts.BOXES)
+def test_a_part_of_the_machine_is_lit_and_the_others_are_dim_and_readable(part):
+    said = parts.SAID.get(part, part).replace("\n", " ")
+    named = {parts.SAID.get(name, name).replace("\n", " ") for name in parts.BOXES}
+    for word, texts in machine_words((part,)).items():
+        for text in texts:
+            if word in named:
+                bright = text.get_color() == figures.GROUND  # dark letters on light
+                assert bright == (word == said)
+                assert bright or text.get_color() == figures.MUTED
+    ground, _, letters = parts._shades(part, {part})
+    assert (luminance(ground) + 0.05) / (luminance(letters) + 0.05) > 4.5
+    ground, _, letters = parts._shades(part, {"other"})
+    assert (luminance(letters) + 0.05) / (luminance(ground) + 0.05) > 4.5
+
+
+def test_a_lit_block_is_its_four_parts_and_all_else_is_dim():
+    lit = [
+        w
+        for w, t in machine_words(("block",)).items()
+        if t[0].get_color() == figures.GROUND
+    ]
+    assert lit == ["norm", "attention", "MLP"]
+    assert parts._lit("mlp") == {"mlp"}  # one name without its brackets
+
+
+def test_with_nothing_lit_the_parts_of_the_machine_are_alike():
+    colours = {t.get_color() for texts in machine_words().values() for t in texts}
+    assert colours == {figures.TEXT}
+
+
+def test_an_unknown_part_of_the_machine_is_answered_with_the_known():
+    with pytest.raises(ValueError, match="no part 'head'. Its parts are: tokens"):
+        figures.machine(("mlp", "head"))
+
+
+def test_the_residual_stream_is_one_straight_line_from_end_to_end():
+    axis = figures.machine()
+    (line,) = [line for line in axis.lines if line.get_linewidth() > 3]
+    start, end = line.get_xdata()
+    assert line.get_ydata()[0] == line.get_ydata()[1]
+    assert (start, end) == (
+        parts.BOXES["embedding"][0][0],
+        parts.BOXES["unembedding"][0][0],
+    )
+    pluses = [patch for patch in axis.patches if isinstance(patch, Circle)]
+    assert len(pluses) == 3  # positions, attention, MLP
+    assert all(start < plus.center[0] < end for plus in pluses)
+
+
+@pytest.mark.parametrize("lit", ["", "block", *parts.BOXES, "residual stream"])
+def test_words_of_the_machine_fit_and_do_not_touch(lit):
+    axis = figures.machine((lit,) if lit else (), "t")
+    axis.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in axis.texts]
+    for box, other in itertools.combinations(boxes, 2):
+        assert not box.overlaps(other)
+    for text, box in zip(axis.texts, boxes):
+        assert axis.bbox.x0 < box.x0 and box.x1 < axis.bbox.x1
+        assert text.get_fontsize() >= 9
+        words = {parts.SAID.get(name, name): name for name in parts.BOXES}
+        if text.get_text() in words:  # inside its own box, with room to spare
+            wide = parts.BOXES[words[text.get_text()]][0][2] * figures.style.DPI
+            assert box.width < wide - 10
 
 
 def test_a_branch_is_as_wide_as_its_text_is_likely():

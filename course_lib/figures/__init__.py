@@ -10,7 +10,7 @@ This file is the index, by kind of picture. Of the stage: nobody has to type it.
 """
 
 from course_lib.figures.charts import (
-    bars,  # named amounts, the largest bright
+    bars,  # named amounts, some of them bright
     curves,  # lines, each named at its right end
     histogram,  # how often each value comes up
     outcomes,  # a bar for each row, cut into parts
@@ -30,6 +30,9 @@ from course_lib.figures.grids import (
     lens_grid,  # a word for every layer and position
     matrices,  # numbers visible, the shape under each
     patches,  # an image, cut
+)
+from course_lib.figures.parts import (
+    machine,  # the GPT whole, some of its parts bright
 )
 from course_lib.figures.points import (
     fan,  # arrows from one point, for vectors

@@ -33,6 +33,8 @@ from course_lib.figures.style import (
     visible,
 )
 
+MOST_MARKS = 40  # points up to which each point of a line has a dot
+
 
 def curves(
     series: dict[str, tuple[Sequence[float], Sequence[float]]],
@@ -43,10 +45,13 @@ def curves(
     log: bool = False,
     zero: bool = True,
     below: str = "",
+    marks: bool | None = None,
 ) -> Axes:
     """Lines, each named at its right end; reference is a level with its name.
 
-    below: a few lines of text under the picture, such as what a model writes.
+    below: a few lines of text under the picture, such as what a model writes. marks: a
+    dot at each point, to tell what was measured from the line between; None draws them
+    on lines of at most 40 points.
     """
     lines = textwrap.wrap(visible(below).replace(visible(" "), " "), 92)[:6]
     room = 0.25 * len(lines) + 0.15 if lines else 0.0
@@ -57,6 +62,9 @@ def curves(
         axis.figure.text(0.025, up_to, plain(line), **style)
     for i, (x, y) in enumerate(series.values()):
         look = {"color": SERIES[i % 5], "linestyle": DASHES[i % 5]}
+        if len(x) <= MOST_MARKS if marks is None else marks:
+            whole = bool(min(y) >= 0)  # a dot on the floor is drawn whole
+            look |= {"marker": "o", "markersize": 4.5, "clip_on": not whole}
         axis.plot(x, y, linewidth=2.2, **look)
     if reference is not None:
         level, name = reference
@@ -100,21 +108,30 @@ def _name_ends(axis: Axes, series: dict) -> None:
         axis.annotate(name, end, color=SERIES[i % 5], va="center", zorder=5, **style)
 
 
-def bars(labels: Sequence[str], values: Sequence[float], title: str = "") -> Axes:
-    """Named amounts as bars from zero, the largest bright."""
+def bars(
+    labels: Sequence[str],
+    values: Sequence[float],
+    title: str = "",
+    bright: int | Sequence[int] | None = None,
+) -> Axes:
+    """Named amounts as bars from zero; bright: the place or places the title is about.
+
+    A negative place counts from the end. Without any, all are alike.
+    """
     left = 0.4 + 0.095 * max(map(len, labels))  # inches
     axis = card(8.0, 0.7 + 0.34 * len(labels), title, left=left, bottom=0.1)
     places = np.arange(len(labels))
-    largest = int(np.argmax(values))
-    colours = [KEY if i == largest else DIM for i in places]
+    lit = places if bright is None else places[np.atleast_1d(bright).astype(int)]
+    colours = [KEY if place in lit else DIM for place in places]
     axis.barh(places, values, color=colours, height=0.66)
-    axis.set_yticks(places, labels, fontsize=10, color=TEXT)
+    axis.set_yticks(places, map(plain, labels), fontsize=10, color=TEXT)
     axis.set_xticks([])
-    axis.set_xlim(0, max(values) * 1.14)
+    axis.set_xlim(0, max(*values, 1e-6) * 1.14)
     axis.invert_yaxis()
     for place, value in zip(places, values, strict=True):
         style = {"color": TEXT, "fontsize": 10, "va": "center"}
-        axis.annotate(f" {value:.2f}", (value, place), **style)
+        told = f" {value:.2f}" if value < 100 else f" {value:,.0f}"
+        axis.annotate(told, (value, place), **style)
     return axis
 
 

@@ -15,12 +15,14 @@ from course_lib.figures.style import (
     MONO,
     MUTED,
     QUERY,
+    SANS,
     SIGNED,
     TEXT,
     blank,
     card,
     filled,
     plain,
+    shades_key,
     shortened,
     visible,
 )
@@ -129,23 +131,32 @@ def _number_dots(axis: Axes, share: np.ndarray) -> None:
 
 
 def matrices(
-    parts: dict[str, np.ndarray], signs: Sequence[str] = (), title: str = ""
+    parts: dict[str, np.ndarray],
+    signs: Sequence[str] = (),
+    title: str = "",
+    notes: dict[str, Sequence[str]] | None = None,
+    same: Sequence[str] = (),
 ) -> Axes:
     """Matrices side by side, numbers visible, the shape under each.
 
     parts: name → (rows, columns). signs stand between them, such as ["×", "="]. Numbers
-    that aren't there (NaN) are drawn as empty cells.
+    that aren't there (NaN) are drawn as empty cells. notes: name → a text at the end of
+    each row, short, for it takes the numbers' room; "\n" starts a second line. The
+    colours of each matrix run to its own largest number; those named in `same` have one
+    scale, so that they can be compared.
     """
     arrays = [np.atleast_2d(np.asarray(part, dtype=float)) for part in parts.values()]
+    told = [(notes or {}).get(name, ()) for name in parts]
+    ends = [_note_width(texts) for texts in told]  # inches
     columns = sum(a.shape[1] for a in arrays) + 1.2 * (len(arrays) - 1)
     rows = max(a.shape[0] for a in arrays)
-    cell = min(0.56, 7.4 / columns)  # inches
+    cell = min(0.56, (7.4 - sum(ends)) / columns)  # inches
     axis = blank(card(8.0, 1.15 + cell * rows + (0.3 if title else 0), title))
-    most = max(np.nanmax(np.abs(a)) for a in arrays) or 1.0
+    scales = _scales(dict(zip(parts, arrays)), same)
     x, size = 0.0, min(9.5, cell * 20)
     for i, (name, array) in enumerate(zip(parts, arrays)):
         tall, wide = array.shape
-        y = (rows - tall) / 2
+        y, most = (rows - tall) / 2, scales[name]
         look = {"cmap": SIGNED, "vmin": -most, "vmax": most, "aspect": "equal"}
         axis.imshow(array, extent=(x, x + wide, y + tall, y), **look)
         frame = {"fill": False, "edgecolor": MUTED, "linewidth": 0.8}
@@ -161,14 +172,39 @@ def matrices(
                 bright = abs(array[row, column]) > 0.72 * most
                 style = {"color": GROUND if bright else TEXT, "fontsize": size}
                 axis.text(x + column + 0.5, y + row + 0.5, text, **style, **centre)
-        x += wide + 1.2
+        for row, text in enumerate(told[i]):
+            style = {"color": MUTED, "fontsize": 9, "va": "center"}
+            axis.text(x + wide + 0.1 / cell, y + row + 0.5, plain(text), **style)
+        x += wide + ends[i] / cell + 1.2
         if i < len(signs):
             style = {"color": TEXT, "fontsize": 13, **centre}
             axis.text(x - 0.6, rows / 2, signs[i], **style)
-    spare = (7.6 / cell - columns) / 2
-    axis.set_xlim(-spare, columns + spare)
+    spare = (7.6 / cell - (x - 1.2)) / 2
+    axis.set_xlim(-spare, x - 1.2 + spare)
     axis.set_ylim(rows + 0.45 / cell, -0.4 / cell)
     return axis
+
+
+def _note_width(texts: Sequence[str]) -> float:
+    """The inches that texts at the ends of rows take, 9 points high."""
+    letters = [len(line) for text in texts for line in text.split("\n")]
+    return 0.1 + 0.08 * max(letters) if letters else 0.0
+
+
+def _scales(arrays: dict[str, np.ndarray], same: Sequence[str]) -> dict[str, float]:
+    """For each matrix, the number at which its colours are brightest.
+
+    That is its own largest, above or below zero; those in `same` take the largest of
+    them all. Raises ValueError for a name in `same` that no matrix has.
+    """
+    unknown = [name for name in same if name not in arrays]
+    if unknown:
+        raise ValueError(
+            f"No matrix is called {unknown[0]!r}: name some of {', '.join(arrays)}."
+        )
+    most = {name: float(np.nanmax(np.abs(a))) or 1.0 for name, a in arrays.items()}
+    shared = max((most[name] for name in same), default=1.0)
+    return most | dict.fromkeys(same, shared)
 
 
 def lens_grid(
@@ -178,12 +214,14 @@ def lens_grid(
     labels: Sequence[str],
     title: str = "",
 ) -> Axes:
-    """A word in every cell: a row a layer, a column a position; brighter is surer.
+    """A word in every cell, and its probability: a row a layer, a column a position.
 
-    words[row][column] is what stands there, strength (rows, columns) from 0 to 1.
+    words[row][column] is what stands there, strength (rows, columns) its probability:
+    printed, and the brightness of the cell.
     """
     rows, columns = len(words), len(tokens)
-    axis = blank(card(8.0, 0.95 + 0.31 * rows, title, left=0.95, bottom=0.1))
+    axis = blank(card(8.0, 1.3 + 0.4 * rows, title, left=0.95, bottom=0.48))
+    shades_key(axis, "probability", left=0.95)
     room = int(7.0 / columns / 0.079)  # letters that fit into a cell
     for y in range(rows):
         for x in range(columns):
@@ -192,16 +230,19 @@ def lens_grid(
             axis.add_artist(box)  # add_patch takes longer, as in _box
             text = shortened(visible(words[y][x]), room)
             style = {"color": TEXT, "fontsize": 8.5, "family": MONO}
-            axis.text(x + 0.5, y + 0.5, plain(text), ha="center", va="center", **style)
+            style |= {"ha": "center", "va": "center"}
+            axis.text(x + 0.5, y + 0.33, plain(text), **style)
+            style |= {"fontsize": 8, "family": SANS}
+            axis.text(x + 0.5, y + 0.73, f"{strength[y, x]:.2f}", **style)
     for x, token in enumerate(tokens):
         text = shortened(visible(token), room)
         style = {"color": QUERY, "fontsize": 8.5, "family": MONO}
-        axis.text(x + 0.5, -0.45, plain(text), ha="center", va="center", **style)
+        axis.text(x + 0.5, -0.35, plain(text), ha="center", va="center", **style)
     for y, label in enumerate(labels):
         style = {"color": MUTED, "fontsize": 9, "ha": "right", "va": "center"}
         axis.text(-0.12, y + 0.5, plain(label), **style)
     axis.set_xlim(0, columns)
-    axis.set_ylim(rows, -0.9)
+    axis.set_ylim(rows, -0.7)
     return axis
 
 

@@ -9,8 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.patches import Rectangle
 
 GROUND, TEXT, MUTED, EMPTY = "#16181D", "#EAEAEA", "#9AA0A6", "#2A2E36"
+BORDER = "#5E6570"  # the edge of what stays behind
 DIM = "#3E6D8A"  # the key colour, for all but the first of several bars
 QUERY, KEY, VALUE = "#F0E442", "#56B4E9", "#D55E00"
 MLP, EXTRA = "#009E73", "#CC79A7"
@@ -19,6 +21,7 @@ PARTS = ("#CFEBFB", KEY, "#3E6D8A", EMPTY)  # from good to none: ever darker
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)))
 SIGNED = "berlin_r"  # colour map for signed numbers, with symmetric limits
 BEHIND = {"facecolor": GROUND, "edgecolor": "none", "pad": 0.5}  # a name over lines
+SHADES = 6  # boxes in the key of brightness
 DPI = 144
 SANS, MONO = "DejaVu Sans", "DejaVu Sans Mono"
 LIFTS = (0, 17, -17, 34, -34, 51, -51)  # pixels that a name may be moved up
@@ -106,6 +109,28 @@ def filled(strength: float) -> tuple:
     """From empty (0) to the key colour (1), darkened so that text on it can be read."""
     low, high = np.array([42, 46, 54]), np.array([40, 110, 158])
     return tuple((low + (high - low) * min(max(float(strength), 0), 1)) / 255)
+
+
+def shades_key(
+    axis: Axes, words: str, ends: tuple[str, str] = ("0", "1"), left: float = 0.25
+) -> None:
+    """Write what brightness means, beside its shades, at the foot of a card.
+
+    ends: what the darkest and the brightest shade stand for. left, in inches; the card
+    wants 0.34 inches of room below its axis.
+    """
+    figure = axis.figure
+    inches = {"transform": figure.dpi_scale_trans}
+    style = {"color": MUTED, "fontsize": 9, "va": "center", "family": MONO, **inches}
+    x, letter = left, 0.0755  # inches
+    for text, gap in ((words, 0.18), (ends[0], 0.08)):
+        figure.text(x, 0.26, plain(drawable(text)), **style)
+        x += letter * len(text) + gap
+    for i in range(SHADES):
+        fill = {"color": filled(i / (SHADES - 1)), "linewidth": 0}
+        figure.add_artist(Rectangle((x, 0.18), 0.24, 0.16, **fill, **inches))
+        x += 0.24
+    figure.text(x + 0.08, 0.26, plain(drawable(ends[1])), **style)
 
 
 def shortened(label: str, room: int = MOST_LETTERS) -> str:

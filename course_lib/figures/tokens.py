@@ -9,6 +9,7 @@ from matplotlib.path import Path
 
 from course_lib.figures.style import (
     DIM,
+    EMPTY,
     GROUND,
     KEY,
     MONO,
@@ -19,6 +20,7 @@ from course_lib.figures.style import (
     card,
     filled,
     plain,
+    shades_key,
     shortened,
     visible,
 )
@@ -29,19 +31,23 @@ MOST_TOKENS = 160  # a strip with more would be neither read nor drawn in time
 def next_token_bars(
     tokens: Sequence[str | bytes], probabilities: Sequence[float], title: str = ""
 ) -> Axes:
-    """The likeliest next tokens as bars from zero, the first one bright."""
+    """The likeliest next tokens as bars on a scale from 0 to 1, the first one bright.
+
+    Behind each bar stands the whole, so that 0.18 looks like little.
+    """
     rows = len(tokens)
     labels = [visible(token) for token in tokens]
     left = 0.4 + 0.092 * max(map(len, labels))  # inches: a letter is 0.088 wide
-    axis = card(8.0, 0.7 + 0.3 * rows, title, left=min(left, 4.0), bottom=0.1)
+    axis = card(8.0, 0.85 + 0.3 * rows, title, left=min(left, 4.0), bottom=0.28)
     places = np.arange(rows)
     colours = [KEY] + [DIM] * (rows - 1)
-    axis.barh(places, probabilities, color=colours, height=0.68)
+    axis.barh(places, probabilities, color=colours, height=0.68, zorder=2)
+    axis.barh(places, 1, color=EMPTY, height=0.68, zorder=1)
     names = [plain(label) for label in labels]
     axis.set_yticks(places, names, family=MONO, fontsize=10.5, color=TEXT)
-    axis.set_xticks([])
-    axis.set_xlim(0, max(*probabilities, 1e-6) * 1.16)
-    axis.invert_yaxis()
+    axis.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+    axis.set_xlim(0, 1.1)  # beyond the whole, room for the number of a sure one
+    axis.set_ylim(rows - 0.5, -0.5)
     for place, p in zip(places, probabilities, strict=True):
         style = {"color": TEXT if place == 0 else MUTED, "fontsize": 10}
         axis.annotate(f" {p:.3f}", (p, place), va="center", **style)
@@ -54,12 +60,15 @@ def token_strip(
     title: str = "",
     strength: Sequence | None = None,
     columns: int = 96,
+    key: str = "",
+    ends: tuple[str, str] = ("0", "1"),
 ) -> Axes:
     """Texts cut into boxed tokens, a row of lines for each text.
 
     strength (0 to 1, a number a token, for the first row or a list for each) sets how
     brightly a box is filled; without it, neighbours differ in shade so that every
-    boundary shows.
+    boundary shows. key: what brightness means, such as "probability", written under the
+    strip beside the shades; ends: what the darkest and the brightest shade stand for.
     """
     placed, line = [], 0
     marks, shades = [], strength if strength is not None else []
@@ -80,7 +89,11 @@ def token_strip(
             placed.append((column, line, more, None, None))
         line += 2 if labels and i + 1 < len(rows) else 1
     top = 0.62 if labels else 0
-    axis = blank(card(8.0, 0.42 + (0.3 if title else 0) + 0.31 * (line + top), title))
+    below = 0.34 if key else 0.0  # inches
+    height = 0.42 + (0.3 if title else 0) + 0.31 * (line + top) + below
+    axis = blank(card(8.0, height, title, bottom=0.2 + below))
+    if key:
+        shades_key(axis, key, ends)
     axis.set_xlim(-0.3, columns + 0.3)
     axis.set_ylim(line - 0.35, -0.55 - top)
     for place, label in zip(marks, labels):
