@@ -35,6 +35,7 @@ ERRORS = {  # what Python and torch say, and what a learner can do about it
     "failed to unpack the object": "a size is a whole number: / gives 16.0, // gives 16",
     "'float' object cannot be interpreted as an integer": "/ gives 16.0, // gives 16",
     "slice indices must be integers": "/ gives 16.0, // gives 16",
+    "must be tuple of ints, not float": "/ gives 16.0, // gives 16",
     'is missing the required "forward"': "a list of parts is no part: loop over it",
     "to have the same dtype": "two kinds of numbers meet: .float() makes one of them",
     "same dtype, but got": "two kinds of numbers meet: .float() makes one of them",
