@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.patches import FancyArrowPatch
+from matplotlib.patches import Circle, FancyArrowPatch
 
 from course_lib import figures
-from course_lib.figures import charts, diagrams, grids, points, tokens
+from course_lib.figures import charts, diagrams, grids, parts, points, tokens
 
 ODD = [
     " sky",
@@ -50,6 +50,8 @@ DRAWN = {
     "loop": figures.the_loop,
     "flow": lambda: figures.flow({"a": (0, 0, "x", "w", "")}, [], "t"),
     "map": lambda: figures.course_map("07"),
+    "machine": figures.machine,
+    **{part: lambda part=part: figures.machine((part,), "t") for part in parts.MACHINE},
     "matrices": lambda: figures.matrices(
         {"one-hot": [[0, 1]], "$m$": [[1, -2], [np.nan, 4]], "v": [[3, 4.0]]}, "×=", "t"
     ),
@@ -167,7 +169,7 @@ def test_visible_tokens(token, drawn):
 
 
 def test_the_index_names_every_picture():
-    for module in (charts, diagrams, grids, points, tokens):
+    for module in (charts, diagrams, grids, parts, points, tokens):
         for name, thing in inspect.getmembers(module, inspect.isfunction):
             if thing.__module__ == module.__name__ and not name.startswith("_"):
                 assert vars(figures)[name] is thing, name
@@ -384,6 +386,88 @@ def test_a_graph_runs_from_left_to_right_and_no_box_lies_on_another():
     places = diagrams._spread_out(6, arrows)
     assert all(places[a][0] < places[b][0] for a, b, _ in arrows)
     assert len(set(places)) == len(places)
+
+
+def machine_words(lit=()) -> dict[str, list]:
+    """The texts in the machine, by their brightness: a word → its artists."""
+    found = {}
+    for text in figures.machine(lit).texts:
+        found.setdefault(text.get_text().replace("\n", " "), []).append(text)
+    return found
+
+
+def test_the_machine_names_its_parts_once_and_has_two_norms():
+    counts = {word: len(texts) for word, texts in machine_words().items()}
+    named = {"tokens", "embedding", "positions", "attention", "MLP", "final norm"}
+    named |= {"unembedding", "softmax", "next token", "residual stream", "block"}
+    assert {word: counts[word] for word in named} == dict.fromkeys(named, 1)
+    assert counts["norm"] == 2 and "× L" in counts
+
+
+@pytest.mark.parametrize("part", parts.BOXES)
+def test_a_part_of_the_machine_is_lit_and_the_others_are_dim_and_readable(part):
+    said = parts.SAID.get(part, part).replace("\n", " ")
+    named = {parts.SAID.get(name, name).replace("\n", " ") for name in parts.BOXES}
+    for word, texts in machine_words((part,)).items():
+        for text in texts:
+            if word in named:
+                bright = text.get_color() == figures.GROUND  # dark letters on light
+                assert bright == (word == said)
+                assert bright or text.get_color() == figures.MUTED
+    ground, _, letters = parts._shades(part, {part})
+    assert (luminance(ground) + 0.05) / (luminance(letters) + 0.05) > 4.5
+    ground, _, letters = parts._shades(part, {"other"})
+    assert (luminance(letters) + 0.05) / (luminance(ground) + 0.05) > 4.5
+
+
+def test_a_lit_block_is_its_four_parts_and_all_else_is_dim():
+    lit = [
+        w
+        for w, t in machine_words(("block",)).items()
+        if t[0].get_color() == figures.GROUND
+    ]
+    assert lit == ["norm", "attention", "MLP"]
+    assert parts._lit("mlp") == {"mlp"}  # one name without its brackets
+
+
+def test_with_nothing_lit_the_parts_of_the_machine_are_alike():
+    colours = {t.get_color() for texts in machine_words().values() for t in texts}
+    assert colours == {figures.TEXT}
+
+
+def test_an_unknown_part_of_the_machine_is_answered_with_the_known():
+    with pytest.raises(ValueError, match="no part 'head'. Its parts are: tokens"):
+        figures.machine(("mlp", "head"))
+
+
+def test_the_residual_stream_is_one_straight_line_from_end_to_end():
+    axis = figures.machine()
+    (line,) = [line for line in axis.lines if line.get_linewidth() > 3]
+    start, end = line.get_xdata()
+    assert line.get_ydata()[0] == line.get_ydata()[1]
+    assert (start, end) == (
+        parts.BOXES["embedding"][0][0],
+        parts.BOXES["unembedding"][0][0],
+    )
+    pluses = [patch for patch in axis.patches if isinstance(patch, Circle)]
+    assert len(pluses) == 3  # positions, attention, MLP
+    assert all(start < plus.center[0] < end for plus in pluses)
+
+
+@pytest.mark.parametrize("lit", ["", "block", *parts.BOXES, "residual stream"])
+def test_words_of_the_machine_fit_and_do_not_touch(lit):
+    axis = figures.machine((lit,) if lit else (), "t")
+    axis.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in axis.texts]
+    for box, other in itertools.combinations(boxes, 2):
+        assert not box.overlaps(other)
+    for text, box in zip(axis.texts, boxes):
+        assert axis.bbox.x0 < box.x0 and box.x1 < axis.bbox.x1
+        assert text.get_fontsize() >= 9
+        words = {parts.SAID.get(name, name): name for name in parts.BOXES}
+        if text.get_text() in words:  # inside its own box, with room to spare
+            wide = parts.BOXES[words[text.get_text()]][0][2] * figures.style.DPI
+            assert box.width < wide - 10
 
 
 def test_a_branch_is_as_wide_as_its_text_is_likely():

@@ -31,6 +31,9 @@ from course_lib.figures.grids import (
     matrices,  # numbers visible, the shape under each
     patches,  # an image, cut
 )
+from course_lib.figures.parts import (
+    machine,  # the GPT whole, some of its parts bright
+)
 from course_lib.figures.points import (
     fan,  # arrows from one point, for vectors
     landscape,  # a loss over two weights, and steps upon it
