@@ -29,10 +29,16 @@ def parser() -> argparse.ArgumentParser:
 
     lab = command(
         "lab",
-        "Make .venv, install, fetch the real model, open lesson 00.",
+        "Make .venv, install, fetch the real model, open your copy of a lesson.",
         "lab:lab",
         "",
         GOES_ON,
+    )
+    lab.add_argument("lesson", nargs="?", help="its number, such as 03 (00)")
+    lab.add_argument(
+        "--fresh",
+        metavar="LESSON",
+        help="start a lesson anew; the copy that you worked in is kept beside it",
     )
     lab.add_argument("--port", type=int, default=8888, help="JupyterLab's port (8888)")
     lab.add_argument("--no-browser", action="store_true", help="print the address only")
@@ -99,6 +105,13 @@ def parser() -> argparse.ArgumentParser:
         "Download what lessons need, once.",
         "doctor:run_fetch",
         stopped=GOES_ON,
+    )
+
+    command(
+        "progress",
+        "Say what you passed and guessed, and what comes next.",
+        "progress:run",
+        "",
     )
 
     refresh = command(

@@ -5,6 +5,7 @@ Distances are in inches, so that a picture can be built like a plan.
 
 from collections.abc import Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.path import Path
@@ -18,9 +19,15 @@ from course_lib.figures.style import (
     MLP,
     MONO,
     MUTED,
+    SANS,
+    SERIES,
+    SIGNED,
     TEXT,
     blank,
     card,
+    drawable,
+    plain,
+    shortened,
     visible,
 )
 
@@ -208,3 +215,190 @@ def _next_token(axis: Axes, bright: set[str] | None) -> None:
         colour = (KEY if i == 0 else DIM) if lit else BORDER
         axis.add_patch(Rectangle((x + 0.06, y - 0.09), 0.6 * share, 0.18, color=colour))
     _arrow(axis, [(x, NORM + 0.18), (x, 1.0)], _way("next token", bright))
+
+
+# An MLP -----------------------------------------------------------------------------
+
+ROW = 0.46  # inches from neuron to neuron
+UP, SWITCH, DOWN = (1.3, 2.7), 3.92, (4.76, 6.16)  # where strips and switches stand
+MOST_CELLS = 6  # channels up to which the numbers in a strip are printed
+
+
+def neurons(
+    x: np.ndarray,
+    up: np.ndarray,
+    bias: np.ndarray,
+    down: np.ndarray,
+    questions: Sequence[str],
+    answers: Sequence[str],
+    title: str = "",
+) -> Axes:
+    """An MLP at work on one vector: each neuron a question, a switch (ReLU), an answer.
+
+    x (C), up (M, C), bias (M), down (C, M), as relu(x @ up.T + bias) @ down.T has it. In
+    a neuron's line stand a row of up, named by its question, its dot product with x plus
+    the bias, what the switch lets through, and a column of down, laid flat and named by
+    its answer; the sum of the answers stands below. What fires is bright. Raises
+    ValueError for other shapes.
+    """
+    x, up, bias, down = (np.asarray(part, dtype=float) for part in (x, up, bias, down))
+    count = len(questions)
+    wanted = {"up": (count, x.size), "bias": (count,), "down": (x.size, count)}
+    for (name, shape), part in zip(wanted.items(), (up, bias, down)):
+        if part.shape != shape or len(answers) != count:
+            raise ValueError(
+                f"{count} questions and {len(answers)} answers on a vector of {x.size}: "
+                f"{name} should have the shape {shape}, and has {part.shape}."
+            )
+    asked = up @ x  # (M)
+    fires = np.maximum(asked + bias, 0)  # (M)
+    lines = [ROW * (i + 1.7) for i in range(count + 1)]  # below x and the headings
+    tall = lines[-1] + ROW
+    axis = blank(card(8.0, tall + 0.4 + (0.3 if title else 0), title))
+    axis.set_xlim(0, 7.6)
+    axis.set_ylim(tall - ROW / 2, -ROW / 2)
+    most = [float(np.abs(part).max(initial=0)) or 1.0 for part in (x, up, down)]
+    _strip(axis, UP, 0, x, most[0])
+    _beside(axis, UP[0] - 0.12, 0, "x", TEXT, "right")
+    headings = {"rows of up": sum(UP) / 2, "· x + bias": SWITCH - 0.7}
+    headings |= {"switch": SWITCH, "columns of down": sum(DOWN) / 2}
+    for word, place in headings.items():
+        _beside(axis, place, ROW * 0.98, word, MUTED, "center")
+    for i, y in enumerate(lines[:-1]):
+        alive = fires[i] > 0
+        colour = TEXT if alive else MUTED
+        _beside(axis, UP[0] - 0.12, y, shortened(questions[i]), colour, "right")
+        _strip(axis, UP, y, up[i], most[1], alive)
+        told = f"{_number(asked[i])} {_added(bias[i])}"
+        _beside(axis, SWITCH - 0.3, y, told, colour, "right")
+        _switch(axis, y, alive)
+        _beside(axis, DOWN[0] - 0.08, y, f"{_number(fires[i])} ×", colour, "right")
+        _strip(axis, DOWN, y, down[:, i], most[2], alive)
+        _beside(axis, DOWN[1] + 0.12, y, shortened(answers[i]), colour, "left")
+    y, said = lines[-1], down @ fires  # (C)
+    axis.plot(DOWN, (y - ROW / 2,) * 2, color=MUTED, linewidth=1)
+    _strip(axis, DOWN, y, said, float(np.abs(said).max(initial=0)) or 1.0)
+    _beside(axis, DOWN[0] - 0.08, y, "+", TEXT, "right")
+    _beside(axis, DOWN[1] + 0.12, y, "what it adds", TEXT, "left")
+    return axis
+
+
+def _strip(
+    axis: Axes,
+    ends: tuple[float, float],
+    y: float,
+    numbers: np.ndarray,
+    most: float,
+    alive: bool = True,
+) -> None:
+    """A vector as a strip of cells; its numbers are printed where there's room."""
+    left, right = ends
+    box = (left, right, y + 0.16, y - 0.16)
+    look = {"cmap": SIGNED, "vmin": -most, "vmax": most, "aspect": "auto"}
+    axis.imshow(numbers[None], extent=box, alpha=1.0 if alive else 0.4, **look)
+    frame = {"fill": False, "edgecolor": MUTED if alive else BORDER, "linewidth": 0.9}
+    axis.add_patch(Rectangle((left, y - 0.16), right - left, 0.32, **frame))
+    if len(numbers) > MOST_CELLS:
+        return
+    wide = (right - left) / len(numbers)
+    for i, number in enumerate(numbers):
+        bright = alive and abs(number) > 0.72 * most
+        colour = GROUND if bright else TEXT if alive else MUTED
+        style = {"color": colour, "fontsize": min(9, 30 * wide)}
+        centre = {"ha": "center", "va": "center"}
+        axis.text(left + (i + 0.5) * wide, y, _number(number), **style, **centre)
+
+
+def _beside(axis: Axes, x: float, y: float, text: str, colour: str, side: str) -> None:
+    """A few words in a neuron's line."""
+    style = {"color": colour, "fontsize": 9.5, "va": "center", "ha": side}
+    axis.text(x, y, plain(drawable(text, SANS)), **style)
+
+
+def _switch(axis: Axes, y: float, alive: bool) -> None:
+    """The switch of a neuron: flat below zero, a slope above."""
+    colour = MLP if alive else BORDER
+    corner, size = (SWITCH - 0.19, y - 0.16), (0.38, 0.32)
+    round_ = {"boxstyle": "round,pad=0,rounding_size=0.05", "linewidth": 1.3}
+    look = {"facecolor": f"{MLP}40" if alive else GROUND, "edgecolor": colour}
+    axis.add_patch(FancyBboxPatch(corner, *size, **look, **round_))
+    bend = (SWITCH - 0.13, SWITCH - 0.01, SWITCH + 0.12), (y + 0.08, y + 0.08, y - 0.09)
+    axis.plot(*bend, color=TEXT if alive else MUTED, linewidth=1.6)
+
+
+def _number(number: float) -> str:
+    """A number in few letters, with a real minus and never "-0"."""
+    return f"{number + 0.0:.2g}".replace("-", "−") if abs(number) > 1e-6 else "0"
+
+
+def _added(number: float) -> str:
+    """A number that is added: "+ 0.5", or "− 0.5"."""
+    return f"{'−' if number < 0 else '+'} {_number(abs(number))}"
+
+
+# The heads of attention ---------------------------------------------------------------
+
+
+def heads(values: np.ndarray, heads: int, title: str = "") -> Axes:
+    """How channels are shared out: values (T, C) left, right a (T, D) for each head.
+
+    Every channel has the colour of the head it goes to, and every number is found again
+    on the right. On the left a frame holds a position, on the right it holds a head.
+    Raises ValueError if the channels can't be shared out evenly.
+    """
+    values = np.asarray(values, dtype=float)
+    count, channels = values.shape
+    if heads < 1 or channels % heads:
+        raise ValueError(
+            f"{channels} channels can't be split into {heads} heads: choose numbers "
+            "that divide without a rest."
+        )
+    size, gap, between = channels // heads, 0.5, 2.2  # in cells
+    whole = 2 * channels + gap * (heads - 1) + between
+    cell = min(0.46, 6.7 / whole)  # inches
+    axis = blank(card(8.0, 1.25 + cell * count + (0.3 if title else 0), title))
+    left = 0.75 / cell  # room for the names of the rows
+    for head in range(heads):
+        hue, part = SERIES[head % 5], slice(head * size, (head + 1) * size)
+        right = left + channels + between + head * (size + gap)
+        for x in (left + head * size, right):
+            _channels(axis, x, values[:, part], hue, cell)
+            style = {"color": hue, "fontsize": 9.5, "ha": "center", "va": "center"}
+            name = f"head {head}" if size * cell > 0.55 else f"{head}"
+            axis.text(x + size / 2, -0.2 / cell, name, **style)
+        _frame(axis, right, 0, size, count)
+    for row in range(count):
+        _frame(axis, left, row, channels, 1)
+        style = {"color": MUTED, "fontsize": 9, "ha": "right", "va": "center"}
+        axis.text(left - 0.1 / cell, row + 0.5, f"position {row}", **style)
+    style = {"color": TEXT, "fontsize": 14, "ha": "center", "va": "center"}
+    axis.text(left + channels + between / 2, count / 2, "→", **style)
+    style |= {"color": MUTED, "fontsize": 9}
+    wide = channels + gap * (heads - 1)
+    told = {left + channels / 2: f"(T, C) = ({count}, {channels})"}
+    told[left + channels + between + wide / 2] = (
+        f"(H, T, D) = ({heads}, {count}, {size})"
+    )
+    for x, shape in told.items():
+        axis.text(x, count + 0.24 / cell, shape, **style)
+    spare = (7.6 / cell - left - whole) / 2
+    axis.set_xlim(-spare, 7.6 / cell - spare)
+    axis.set_ylim(count + 0.45 / cell, -0.4 / cell)
+    return axis
+
+
+def _channels(axis: Axes, x: float, part: np.ndarray, hue: str, cell: float) -> None:
+    """The channels of one head, (T, D), as cells in its colour."""
+    for (row, column), number in np.ndenumerate(part):
+        look = {"facecolor": f"{hue}40", "edgecolor": GROUND, "linewidth": 1}
+        axis.add_patch(Rectangle((x + column, row), 1, 1, **look))
+        if cell >= 0.28:
+            style = {"color": TEXT, "fontsize": min(9.5, 24 * cell)}
+            centre = {"ha": "center", "va": "center"}
+            place = (x + column + 0.5, row + 0.5)
+            axis.text(*place, _number(number), **style, **centre)
+
+
+def _frame(axis: Axes, x: float, y: float, wide: float, tall: float) -> None:
+    look = {"fill": False, "edgecolor": TEXT, "linewidth": 1.3, "zorder": 3}
+    axis.add_patch(Rectangle((x + 0.03, y + 0.04), wide - 0.06, tall - 0.08, **look))

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patches import Circle, FancyArrowPatch
 
 from course_lib.figures.style import (
+    BEHIND,
     DPI,
     EMPTY,
     GROUND,
@@ -228,3 +230,75 @@ def _name_spots(axis: Axes, spots: list[tuple], names: list[str]) -> None:
         style = {"xytext": sides[best], "textcoords": "offset points", "fontsize": 9.5}
         colour = TEXT if i else QUERY
         axis.annotate(plain(name), spots[i], color=colour, family=MONO, **style)
+
+
+def arrows(
+    points: dict[str, tuple[float, float]],
+    arrows: Sequence[tuple[str, str, str]],
+    circles: Sequence[tuple[str, float, str]] = (),
+    title: str = "",
+) -> Axes:
+    """Named points in a plane, arrows from one to another, circles around some.
+
+    points: name → (x, y), on one scale across and up. arrows: (from, to, label); those
+    with the same label have the same colour. circles: (name of the centre, radius,
+    label). Raises ValueError for a name that no point has.
+    """
+    named = [name for start, end, _ in arrows for name in (start, end)]
+    for name in [*named, *(centre for centre, *_ in circles)]:
+        if name not in points:
+            raise ValueError(
+                f"No point is called {name!r}: name some of {', '.join(points)}."
+            )
+    axis = blank(card(8.0, 4.4, title))
+    flat = np.array([tuple(map(float, point)) for point in points.values()])
+    _fit_plane(axis, flat, [(*points[name], radius) for name, radius, _ in circles])
+    for name, radius, label in circles:
+        _ring(axis, points[name], radius, label, flat)
+    labels = list(dict.fromkeys(label for *_, label in arrows))
+    for start, end, label in arrows:
+        _step(axis, points[start], points[end], label, SERIES[labels.index(label) % 5])
+    axis.plot(*flat.T, "o", color=TEXT, markersize=6, zorder=4)
+    for word, place in zip(points, spread(flat, list(points), axis)):
+        style = {"color": TEXT, "fontsize": 10, "va": "center", "zorder": 6}
+        axis.text(*place, plain(drawable(word, SANS)), bbox=BEHIND, **style)
+    return axis
+
+
+def _fit_plane(axis: Axes, flat: np.ndarray, rings: list[tuple]) -> None:
+    """Limits that hold all points and rings, one scale across and up."""
+    ends = [(x + side * r, y + side * r) for x, y, r in rings for side in (-1, 1)]
+    every = np.concatenate([flat, np.array(ends).reshape(-1, 2)])
+    middle, span = (every.max(0) + every.min(0)) / 2, np.ptp(every, axis=0)
+    inches = np.array([axis.bbox.width, axis.bbox.height]) / DPI
+    room = inches - (2.4, 0.7)  # for the names
+    scale = max(*(span / room), 1e-6)  # units an inch
+    half = scale * inches / 2
+    axis.set_xlim(middle[0] - half[0], middle[0] + half[0])
+    axis.set_ylim(middle[1] - half[1], middle[1] + half[1])
+
+
+def _ring(
+    axis: Axes, centre: tuple, radius: float, label: str, flat: np.ndarray
+) -> None:
+    """A circle around a point, its label at its top or bottom, far from the points."""
+    look = {"fill": False, "edgecolor": MUTED, "linestyle": (0, (4, 3))}
+    axis.add_patch(Circle(centre, radius, linewidth=1.4, zorder=1, **look))
+    ends = [(centre[0], centre[1] + side * radius) for side in (-1, 1)]
+    place = max(ends, key=lambda end: np.hypot(*(flat - end).T).min())
+    style = {"color": MUTED, "fontsize": 9, "ha": "center", "va": "center"}
+    axis.text(*place, plain(drawable(label, SANS)), bbox=BEHIND, zorder=2, **style)
+
+
+def _step(axis: Axes, start: tuple, end: tuple, label: str, colour: str) -> None:
+    """An arrow between two points, its label beside its middle."""
+    look = {"arrowstyle": "-|>", "color": colour, "linewidth": 2.2}
+    look |= {"shrinkA": 5, "shrinkB": 5, "mutation_scale": 14}
+    axis.add_patch(FancyArrowPatch(start, end, zorder=3, **look))
+    x, y = ((a + b) / 2 for a, b in zip(start, end))
+    across, up = (b - a for a, b in zip(start, end))
+    steep = abs(up) > abs(across)
+    aside = (7, 0) if steep else (0, 9)
+    style = {"xytext": aside, "textcoords": "offset points", "fontsize": 9.5}
+    style |= {"ha": "left" if steep else "center", "va": "center", "bbox": BEHIND}
+    axis.annotate(plain(drawable(label, SANS)), (x, y), color=colour, zorder=5, **style)
