@@ -188,9 +188,9 @@ def layer_norm(
 ) -> torch.Tensor:
     """Bring every vector to mean 0 and variance 1, then scale and shift: (…, C) → (…, C).
 
-    Mean and variance are taken over the channels of each position by itself; epsilon is
-    added to the variance, as is usual, and keeps a constant vector from dividing by zero
-    (Ba et al. 2016, section 3, without the epsilon).
+    Mean and variance are taken over the channels of each position by itself. epsilon is
+    added to the variance and keeps a constant vector from dividing by zero; the paper
+    has none (Ba et al. 2016, section 3).
     """
     centred = x - x.mean(-1, keepdim=True)
     variance = centred.square().mean(-1, keepdim=True)
