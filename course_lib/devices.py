@@ -6,6 +6,7 @@ No other file names a kind of device. Of the stage: nobody has to type it.
 import contextlib
 import os
 import platform
+import sys
 from collections.abc import Callable, Iterator
 
 # Threads that wait by spinning starve each other as soon as another program wants a
@@ -14,7 +15,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
 
-from course_lib.files import colab
+from course_lib.files import colab, version
 
 # Precision for training on each kind of device, and why. Lessons that read numbers off
 # a model stay in float32 everywhere: there the digits matter more than the time.
@@ -158,13 +159,45 @@ def describe(device: torch.device) -> str:
     return f"cpu, {count} thread{'s' * (count > 1)}"
 
 
-def ready() -> str:
+NOT_DEFINED = (
+    "If a cell above makes {name!r}, run that first: Run → Run All Above Selected Cell "
+    "(in Colab: Runtime → Run before)."
+)
+
+
+def explain_missing_names() -> None:
+    """Let a NameError in a notebook say what to do: run the cells above first."""
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    if shell is None:
+        return
+
+    def explain(shell, kind, error, trace, tb_offset=None) -> None:
+        shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
+        if kind is NameError:  # not a name that a function uses before it binds it
+            print(NOT_DEFINED.format(name=error.name), file=sys.stderr)
+
+    shell.set_custom_exc((NameError,), explain)
+
+
+def ready(lesson: str = "") -> str:
     """Prepare this machine for a lesson; return a line that says what it is.
 
-    On Colab it installs what is missing. `COURSE_THREADS` limits the CPU threads.
+    lesson: the version of the course that the lesson was written for. Where the course
+    here is another, a line says so. On Colab it installs what is missing, and says how
+    to keep one's work. `COURSE_THREADS` limits the CPU threads.
     """
+    explain_missing_names()
+    more = []
+    if lesson and lesson != version():
+        more.append(
+            f"This lesson is of version {lesson}, the course here of {version()}. If a "
+            "cell stops, open the lesson anew from its link."
+        )
     if colab.on_colab():
         colab.install_on_colab()
+        more.append(colab.KEEPING)
     threads = os.environ.get("COURSE_THREADS")
     if threads:
         if not threads.isdecimal() or not 0 < int(threads) <= 1024:
@@ -173,4 +206,5 @@ def ready() -> str:
             )
         torch.set_num_threads(int(threads))
     python = platform.python_version()
-    return f"Python {python} · torch {torch.__version__} · {describe(best())}"
+    line = f"Python {python} · torch {torch.__version__} · {describe(best())}"
+    return "\n".join([line, *more])

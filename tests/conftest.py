@@ -70,6 +70,16 @@ def empty_cache(tmp_path, monkeypatch):
     return cache.folder()
 
 
+@pytest.fixture(scope="module")
+def box():
+    """A sandbox that grades answers, started once a file."""
+    from course_lib.grading import grader
+
+    box = grader.Sandbox()
+    yield box
+    box.close()
+
+
 @pytest.fixture
 def own_cache(tmp_path, monkeypatch):
     """A cache of its own that holds the real GGUF file, without a network."""

@@ -44,6 +44,11 @@ def lab(args) -> int:
     if args.fresh:
         print(copies.start_anew(number))
     name = next(one.name for one in copies.lessons() if one.name[:2] == number)
+    if args.no_open:
+        print(
+            f"Ready: open {FOLDER}/{name} where you like, with this Python:\n  {python}"
+        )
+        return 0
     port, token = free_port(args.port), secrets.token_hex(16)
     words = [python, "-m", "jupyterlab", ROOT / FOLDER / name, SAVING]
     words += [f"--port={port}", "--port-retries=0"]

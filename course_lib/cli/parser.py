@@ -42,6 +42,11 @@ def parser() -> argparse.ArgumentParser:
     )
     lab.add_argument("--port", type=int, default=8888, help="JupyterLab's port (8888)")
     lab.add_argument("--no-browser", action="store_true", help="print the address only")
+    lab.add_argument(
+        "--no-open",
+        action="store_true",
+        help="make all ready and stop: for VS Code and other editors",
+    )
 
     test = command(
         "test", "Install, then run the tests and every lesson.", "lab:test", "", GOES_ON
@@ -114,6 +119,15 @@ def parser() -> argparse.ArgumentParser:
         "",
     )
 
+    command(
+        "claims",
+        "Say what became of each claim: verdict, number, cell.",
+        "claims:run_claims",
+    )
+    command(
+        "glossary", "Say what each word of the course means.", "claims:run_glossary"
+    )
+
     refresh = command(
         "refresh",
         "For authors: run lessons and save them with fresh outputs.",
@@ -129,6 +143,14 @@ def parser() -> argparse.ArgumentParser:
             stopped=GOES_ON,
         )
     )
+
+    address = command(
+        "address",
+        "For a fork: put its GitHub address into every link and first cell.",
+        "authors:run_address",
+        "",
+    )
+    address.add_argument("url", help="such as https://github.com/me/next-token")
 
     site = command(
         "site",

@@ -42,6 +42,7 @@ from course_lib.figures.points import (
     fan,  # arrows from one point, for vectors
     landscape,  # a loss over two weights, and steps upon it
     regions,  # two kinds of points, and what a model says everywhere
+    scores,  # a query and keys as arrows, their scores and shares
     shift,  # how each of many probabilities changes
     word_map,  # words as points: near means alike
 )

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.patches import Circle, FancyArrowPatch
+from matplotlib.patches import Circle, FancyArrowPatch, Rectangle
 
 from course_lib.figures.style import (
     BEHIND,
+    BORDER,
     DPI,
     EMPTY,
     GROUND,
@@ -302,3 +303,72 @@ def _step(axis: Axes, start: tuple, end: tuple, label: str, colour: str) -> None
     style = {"xytext": aside, "textcoords": "offset points", "fontsize": 9.5}
     style |= {"ha": "left" if steep else "center", "va": "center", "bbox": BEHIND}
     axis.annotate(plain(drawable(label, SANS)), (x, y), color=colour, zorder=5, **style)
+
+
+def scores(
+    query: np.ndarray,
+    keys: np.ndarray,
+    names: Sequence[str],
+    told: Sequence[str],
+    shares: Sequence[float],
+    title: str = "",
+    ring: str = "",
+) -> Axes:
+    """A query and keys as arrows in a plane; beside them each score and its share.
+
+    query (2), keys (N, 2), a name for each key, told: its score in words, shares: what
+    softmax makes of the scores. The last name has the query, too. A circle marks the
+    length 1, which `ring` names.
+    """
+    axis = blank(card(8.0, 3.4, title))
+    tips = np.vstack([keys, query])  # (N + 1, 2)
+    scale = 1.14 / max(1.5, float(np.hypot(*tips.T).max()))  # inches
+    centre = np.array([2.3, 1.36])
+    axis.set_xlim(0, 7.6)
+    axis.set_ylim(0, 2.7)
+    look = {"fill": False, "edgecolor": BORDER, "linewidth": 1.2}
+    axis.add_patch(Circle(centre, scale, linestyle=(0, (4, 3)), **look))
+    style = {"color": MUTED, "fontsize": 9, "ha": "center", "va": "center"}
+    low = centre - (0, scale)
+    axis.text(*low, plain(drawable(ring, SANS)), bbox=BEHIND, zorder=1, **style)
+    colours = [KEY] * len(keys) + [QUERY]
+    spots = centre + scale * tips
+    for spot, colour in zip(spots, colours):
+        look = {"arrowstyle": "-|>", "color": colour, "linewidth": 2.4}
+        look |= {"shrinkA": 0, "shrinkB": 0, "mutation_scale": 14}
+        axis.add_patch(FancyArrowPatch(centre, spot, **look))
+    words = [f"key of {name}" for name in names] + [f"query of {names[-1]}"]
+    for word, colour, place in zip(words, colours, _outside(centre, spots, words)):
+        style = {"color": colour, "fontsize": 9.5, "ha": "center", "va": "center"}
+        axis.text(*place, plain(drawable(word, SANS)), bbox=BEHIND, zorder=5, **style)
+    for i, (name, score, share) in enumerate(zip(names, told, shares, strict=True)):
+        _share(axis, 1.98 - 1.18 * i, f"{names[-1]} → {name}", score, share)
+    return axis
+
+
+def _outside(centre: np.ndarray, spots: np.ndarray, words: Sequence[str]) -> list:
+    """The middle of each word: beyond the tip of its arrow, none over another."""
+    places = []
+    for spot, word in zip(spots, words):
+        way = (spot - centre) / (np.hypot(*(spot - centre)) or 1.0)
+        half = np.array([0.04 * len(word) + 0.06, 0.11])  # inches
+        x, y = spot + way * (half + 0.06)
+        step = 0.21 if way[1] >= 0 else -0.21
+        while any(abs(x - a) < half[0] + b and abs(y - c) < 0.2 for a, c, b in places):
+            y += step
+        places.append((x, y, half[0]))
+    return [(x, y) for x, y, _ in places]
+
+
+def _share(axis: Axes, y: float, name: str, score: str, share: float) -> None:
+    """Who looks at whom, the share as a bar from 0 to 1, and the score behind it."""
+    left, wide = 4.75, 2.25
+    style = {"color": TEXT, "fontsize": 10, "va": "center"}
+    axis.text(left, y + 0.27, plain(drawable(name, SANS)), **style)
+    style |= {"color": MUTED, "fontsize": 9.5}
+    axis.text(left, y - 0.28, plain(score), **style)
+    for part, colour in ((1.0, EMPTY), (share, KEY)):
+        look = {"color": colour, "linewidth": 0}
+        axis.add_patch(Rectangle((left, y - 0.12), wide * part, 0.24, **look))
+    style |= {"color": TEXT}
+    axis.text(left + wide + 0.08, y, f"{share:.2f}", **style)

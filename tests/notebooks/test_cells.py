@@ -8,7 +8,6 @@ import io
 import re
 import subprocess
 import sys
-import tomllib
 from importlib import import_module
 from pathlib import Path
 
@@ -19,11 +18,12 @@ from PIL import Image
 from course_lib import figures
 from course_lib.errors import Problem
 from course_lib.exercises import registry
-from course_lib.files import ROOT, address
-from course_lib.notebooks import cells, curriculum, refresh
+from course_lib.files import ROOT, address, version
+from course_lib.notebooks import cells, curriculum, ledger, refresh
+from course_lib.notebooks.saved import LIVE
 
 PATHS = cells.paths()
-LEDGER = tomllib.loads((ROOT / "tests" / "claims.toml").read_text())
+LEDGER = ledger.table()
 ADDRESS = address()
 every_lesson = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 
@@ -130,7 +130,7 @@ def test_cells_are_short(path):
     assert sizes[len(sizes) // 2] <= 8
     assert sizes[int(len(sizes) * 0.9)] <= 16
     assert sizes[-1] <= 30
-    assert len(lines(next(cell for cell in code if cell.id == "set-up"))) <= 8
+    assert len(lines(next(cell for cell in code if cell.id == "set-up"))) <= 9
 
 
 @every_lesson
@@ -180,8 +180,9 @@ def test_pictures_have_captions_and_alternative_texts(path):
 
 def test_set_up_cell_is_the_same_everywhere():
     sources = {cells.cell(path, "set-up") for path in PATHS}
-    assert len(sources) == 1
-    assert f"git clone --depth 1 {ADDRESS}" in sources.pop()
+    assert sources == {cells.set_up()}
+    assert f'git clone -q --depth 1 {ADDRESS}"' in cells.set_up()
+    assert f"-b v{version()}" in cells.set_up()
 
 
 @every_lesson
@@ -246,6 +247,12 @@ def test_imports_only_the_stage_and_earlier_lessons(path):
                 assert node.module.split(".")[1] in allowed, cell.id
 
 
+def test_a_module_may_be_imported_once_it_is_built_or_used_first():
+    for name, first, before in (("train", "08", "07"), ("inside", "03", "02")):
+        assert name in curriculum.importable(first)
+        assert name not in curriculum.importable(before)
+
+
 def test_the_parity_check_notices_a_change():
     ours = "def f(a):\n    '''One text.'''\n    return a + 1"
     same = "def f(a):\n    # a comment\n    return a + 1"
@@ -290,9 +297,12 @@ def test_half_an_answer_is_an_answer(source):
 
 
 def test_refresh_never_overwrites_an_answer(tmp_path, monkeypatch):
-    solved = cells.solved(cells.read(PATHS[0]), "00")
+    typed = cells.read(PATHS[0])  # one answer is enough
+    next(
+        one for one in typed.cells if one.id == "stub-distinct"
+    ).source = "distinct = 1"
     own = tmp_path / PATHS[0].name
-    refresh.write(solved, own)
+    refresh.write(typed, own)
     before = own.read_bytes()
     monkeypatch.setattr(cells, "FOLDER", tmp_path)
     monkeypatch.setattr(refresh, "run", lambda notebook: pytest.fail("it was run"))
@@ -313,6 +323,14 @@ def test_pictures_are_packed_without_loss():
         for png in (before, after)
     ]
     assert pixels[0] == pixels[1] and len(after) < 0.9 * len(before)
+
+
+def test_a_fresh_run_keeps_no_live_view_and_joins_what_was_printed():
+    view = {LIVE: {"model_id": "1"}, "image/png": "aWNvbg=="}
+    outputs = [nbformat.v4.new_output("stream", text=text) for text in ("a\n", "b\n")]
+    outputs.append(nbformat.v4.new_output("display_data", data=view))
+    printed, picture = refresh.joined(outputs)
+    assert printed.text == "a\nb\n" and list(picture.data) == ["image/png"]
 
 
 # Claims ------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.exercises.test_exercises import ALL, name, told_by_its_own_sentence
-from tests.grading.test_grader import gets_its_words  # noqa: F401: a fixture
+from tests.grading.test_grader import gets_its_words
 
 every_exercise = pytest.mark.parametrize("exercise", ALL, ids=name)
 
