@@ -610,11 +610,13 @@ def test_an_arrow_to_nowhere_is_refused():
         figures.arrows(KING, [], [("x", 1, "")])
 
 
-@pytest.mark.parametrize("turn", range(0, 360, 30))
+@pytest.mark.parametrize("turn", range(0, 360, 15))
 def test_names_at_arrows_do_not_touch_and_shares_run_from_zero_to_one(turn):
     way = np.array([np.cos(np.radians(turn)), np.sin(np.radians(turn))])
     told = "score −192.0 / √256 = −12.0", "score 1"
-    axis = figures.scores(1.5 * way, np.array([way, -way]), "xy", told, [0.25, 0.75])
+    axis = figures.scores(
+        1.5 * way, np.array([way, -way]), "xy", told, [0.25, 0.75], "", "√9"
+    )
     axis.figure.canvas.draw()
     boxes = [text.get_window_extent() for text in axis.texts if text.get_text()]
     for box, other in itertools.combinations(boxes, 2):
