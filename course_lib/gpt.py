@@ -71,13 +71,13 @@ GPT3 = GPTConfig(context=2_048, layers=96, channels=12_288, heads=96)
 def scores(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
     """How well each query fits each key: (…, T, D) and (…, T, D) → (…, T, T).
 
-    Row i, column j is query i times key j, over √D, so that its spread stays the same
-    whatever the head size (Vaswani et al. 2017, section 3.2.1). Raises ValueError if
+    Row i, column j is the dot product of query i with key j, over √D, so that its
+    spread stays the same whatever the head size (Vaswani et al. 2017, section 3.2.1). Raises ValueError if
     queries and keys differ in size or number.
     """
     if query.shape[-2:] != key.shape[-2:]:
         raise ValueError(
-            f"Queries {tuple(query.shape[-2:])} can't be held against keys "
+            f"Queries {tuple(query.shape[-2:])} don't fit keys "
             f"{tuple(key.shape[-2:])}: give as many of each, with the same head size."
         )
     return query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
@@ -188,9 +188,9 @@ def layer_norm(
 ) -> torch.Tensor:
     """Bring every vector to mean 0 and variance 1, then scale and shift: (…, C) → (…, C).
 
-    Mean and variance are taken over the channels of each position by itself; epsilon is
-    added to the variance, as is usual, and keeps a constant vector from dividing by zero
-    (Ba et al. 2016, section 3, without the epsilon).
+    Mean and variance are taken over the channels of each position by itself. epsilon is
+    added to the variance and keeps a constant vector from dividing by zero; the paper
+    has none (Ba et al. 2016, section 3).
     """
     centred = x - x.mean(-1, keepdim=True)
     variance = centred.square().mean(-1, keepdim=True)

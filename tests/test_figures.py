@@ -39,6 +39,7 @@ DRAWN = {
     "curves": lambda: figures.curves({"a": ([1, 2], [3, 4])}, "x", "y", "t", (3, "l")),
     "log curves": lambda: figures.curves({"a": ([1, 2], [3, 4])}, "x", "y", log=True),
     "no marks": lambda: figures.curves({"a": ([1, 2], [3, 4])}, "x", "y", marks=False),
+    "dots": lambda: figures.dots({"$a": [0, 1], "b": [2]}, "x", "y", "t", {"$l": 0.5}),
     "named bars": lambda: figures.bars(["a", "$b$"], [1.0, 2000.0], "t"),
     "nothing in bars": lambda: figures.bars(["a"], [0.0], "t", bright=0),
     "outcomes": lambda: figures.outcomes(

@@ -159,7 +159,7 @@ def test_ruff_is_content():
 
 
 # What a package is called where it is imported, if not what its registry calls it.
-OTHER_NAMES = {"ipython": "IPython", "beautifulsoup4": "bs4"}
+OTHER_NAMES = {"ipython": "IPython", "beautifulsoup4": "bs4", "pillow": "PIL"}
 
 
 def test_every_package_that_is_imported_is_declared():

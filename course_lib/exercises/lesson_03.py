@@ -85,6 +85,11 @@ SCORES_MISTAKES = mistakes(
 )  # fmt: skip
 
 
+def scores_plainly(query, key):
+    size = query.shape[-1]  # D
+    return query @ key.transpose(-2, -1) / math.sqrt(size)
+
+
 def by_einsum(query, key):
     return torch.einsum("...id,...jd->...ij", query, key) / query.shape[-1] ** 0.5
 
@@ -101,17 +106,16 @@ def pairs(*shapes: tuple) -> Callable:
 
 
 SCORES = Exercise(
-    id="03.scores", title="hold each query against each key", minutes=8,
+    id="03.scores", title="the dot product of every query with every key", minutes=8,
     rule=(
         "`query` and `key` both have shape (…, T, D): T positions, D numbers for each. Any "
         "axes may stand in front, such as (B, H) for batch and heads, or none. Return a "
-        "tensor (…, T, T): row `i`, column `j` is query `i` times key `j`, number by number "
-        "and added up, divided by √D. (`key.transpose(-2, -1)` swaps the last two axes. The "
-        "course's own also refuses sizes that don't fit; yours need not.)"
+        "tensor (…, T, T): row `i`, column `j` is the dot product of query `i` with key "
+        "`j`, divided by √D. (`key.transpose(-2, -1)` swaps the last two axes.)"
     ),
-    reference=gpt.scores,
+    reference=gpt.scores, plain=scores_plainly,
     checks=(
-        Check("every query meets every key", 1, "holds query i against key j in row i, column j",
+        Check("every query meets every key", 1, "puts the dot product of query i with key j into row i, column j",
             "A matrix product, `@`, multiplies rows by columns. What must happen to the keys so "
             "that each becomes a column?",
             agrees(by_einsum, pairs((3, 1), (4, 1)), SCORES_MISTAKES)),
@@ -322,6 +326,12 @@ SPLIT_MISTAKES = mistakes(
 )  # fmt: skip
 
 
+def split_plainly(x, heads):
+    B, T, C = x.shape
+    cut = x.view(B, T, heads, C // heads)  # (B, T, H, D): cut the channels
+    return cut.transpose(1, 2)  # (B, H, T, D): swap positions and heads
+
+
 def by_slices(x, heads):
     return torch.stack(x.split(x.shape[-1] // heads, dim=-1), dim=1)
 
@@ -354,11 +364,10 @@ SPLIT_HEADS = Exercise(
     id="03.split_heads", title="share the channels out among the heads", minutes=8,
     rule=(
         "`x` has shape (B, T, C). Return one tensor (B, H, T, D), where H is `heads` and "
-        "D = C / H: head 0 gets the first D channels of every position, head 1 the next D, "
-        "and so on. Here `heads` always divides C. (The course's own refuses it if not; "
-        "yours need not.)"
+        "D = C // H (`//` divides whole numbers): head 0 gets the first D channels of every position, head 1 the next D, "
+        "and so on. `heads` always divides C."
     ),
-    reference=gpt.split_heads,
+    reference=gpt.split_heads, plain=split_plainly,
     checks=(
         Check("the shape", 1, "gives (B, H, T, D)",
             "Two steps: (B, T, C) → (B, T, H, D) → (B, H, T, D).",
@@ -387,6 +396,16 @@ def previous_word(positions: int) -> tuple[torch.Tensor, torch.Tensor]:
     key = torch.eye(positions)  # key j is 1 at place j, 0 elsewhere: D = positions
     wish = key.roll(1, 0)  # row i is key i - 1
     query = 100 * math.sqrt(positions) * wish  # the scores will be divided by √D
+    return query, key
+
+
+def one_by_one(positions):
+    query = torch.zeros(positions, positions)
+    key = torch.zeros(positions, positions)
+    for i in range(positions):
+        key[i, i] = 1  # key i is 1 at place i
+        if i > 0:
+            query[i, i - 1] = 1_000  # query i fits key i - 1
     return query, key
 
 
@@ -540,7 +559,7 @@ PREVIOUS_WORD = Exercise(
         "position 0 sees only itself, the mask takes care of that. It must work for any "
         "number of `positions` from 2 to 64."
     ),
-    reference=previous_word,
+    reference=previous_word, plain=one_by_one,
     checks=(
         Check("a query and a key for each", 1, "gives each position a query and a key",
             "`return query, key`, both with as many rows as there are positions.", two_tables),
@@ -580,7 +599,7 @@ LEAKS_MISTAKES = mistakes(
     ("the last text, outputs before the last", ..., (LAST, "changed[-1] +=")),
     ("the last channel", ..., (f"{LAST} {STEP}", "changed[..., -1] += 1")),
     ("everything", ..., (LAST, "changed +=")),
-    ("the last but one", ..., (LAST, "changed[:, -2] +=")),
+    ("the second-to-last", ..., (LAST, "changed[:, -2] +=")),
     ("the last text",
      "It changes a text, not a position. The axes are (B, T, C): the last position of every "
      "text is x[:, -1], and the outputs before it are [:, :-1].",
@@ -652,6 +671,21 @@ def as_written(attention, x):
     return attention._peeks
 
 
+def what_moves(inputs: tuple, value: object, wanted: bool) -> str:
+    """Which output before the last moves most, and how far, if the last input does."""
+    attention, x = inputs
+    changed = x.clone()
+    changed[:, -1] += torch.arange(1, x.shape[-1] + 1)
+    moved = (attention(changed) - attention(x))[:, :-1].detach()
+    if not wanted:
+        return "no output before the last moves by more than 1e-5"
+    place = [int(i) for i in torch.unravel_index(moved.abs().argmax(), moved.shape)]
+    return (
+        f"add 1, 2, 3 to the last position's channels, and output {place} moves by "
+        f"{float(moved[*place]):.2g}. Do you compare it, and take .abs()?"
+    )
+
+
 CAUSAL = (
     "2 * x",
     "x.cumsum(1)",
@@ -721,26 +755,24 @@ LEAKS = Exercise(
     id="03.leaks", title="catch a peek at the future", minutes=10,
     rule=(
         "`attention` is a function from (B, T, C) to (B, T, C), and `x` is such a tensor. "
-        "Return `True` (a `bool`) if changing the last position of `x` changes the output "
-        "of any earlier position, in any text or channel: then `attention` peeks at the "
-        "future. A small leak counts too, a hundredth of what you change. Else return "
-        "`False`; differences below 1e-5 are rounding. Add a different amount to each "
-        "channel, always 1 or more: some layers don't notice if all get the same. `x` "
-        "itself must stay as it was."
+        "Change the last position of a copy of `x`: every channel, each by another amount, "
+        "1 or more. Return `True` (a `bool`) if the output of any earlier position moves, up "
+        "or down: then `attention` peeks at the future. Else return `False`; differences "
+        "below 1e-5 are rounding. `x` itself must stay as it was."
     ),
     reference=gpt.leaks,
     checks=(
         Check("clears the causal", 1, "clears functions that never look ahead",
             "Run `attention` twice, on `x` and on a copy whose last position is different. "
             "Which outputs may differ, and which not?",
-            agrees(as_written, some(*CAUSAL, *PEEKS[:2]), LEAKS_MISTAKES)),
+            agrees(as_written, some(*CAUSAL, *PEEKS[:2]), LEAKS_MISTAKES, why=what_moves)),
         Check("catches every peek", 2, "catches a peek from any position, text and channel",
             "`x[:, -1]` is the last position of all texts, with all channels; `[:, :-1]` are "
             "all positions before it.",
-            agrees(as_written, some(*PEEKS), LEAKS_MISTAKES)),
+            agrees(as_written, some(*PEEKS), LEAKS_MISTAKES, why=what_moves)),
         Check("rounding is no leak", 1, "is not fooled by rounding",
             "`torch.allclose(…, …, atol=1e-5)`",
-            agrees(as_written, some(ROUNDED, *TWO_OF_EACH), LEAKS_MISTAKES)),
+            agrees(as_written, some(ROUNDED, *TWO_OF_EACH), LEAKS_MISTAKES, why=what_moves)),
         Check("leaves x alone", 1, "leaves x as it was",
             "`x.clone()` is a copy.", leaves_x_alone),
     ),

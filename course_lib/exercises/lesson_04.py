@@ -274,7 +274,7 @@ MLP = Exercise(
         "Write the whole MLP with ReLU as its switch. `x` is (B, T, C); each row of `up` "
         "(M, C) is a question, `bias` (M) is added to it, each column of `down` (C, M) is "
         "an answer. Ask every vector all M questions, cut off what is below zero, add up "
-        "the answers, each as often as its neuron fires. Return (B, T, C)."
+        "the answers, each times the number that its neuron gives. Return (B, T, C)."
     ),
     reference=mlp,
     checks=(
@@ -567,7 +567,7 @@ GELU = Exercise(
         "tensor of any shape; return a new tensor of that shape and leave `x` as it "
         "is. (`torch.tanh` is a smooth step from -1 to 1. A *standard normal* number is "
         "a random one from the bell curve around 0, as `torch.randn` draws them.) It is "
-        "held against torch's own, to 0.001. `F.gelu` would do it in one call; try the formula first."
+        "compared with torch's own, to 0.001. `F.gelu` would do it in one call; try the formula first."
     ),
     reference=gpt.gelu,
     checks=(

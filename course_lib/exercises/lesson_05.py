@@ -542,7 +542,7 @@ ORDER_MATTERS = Exercise(
         ),
         Check(
             "more than rounding", 1, "counts any change, up or down, that is more than rounding",
-            "Subtract, take the absolute value, and hold the largest against 1e-4.",
+            "Subtract, take the absolute value, and compare the largest with 1e-4.",
             agrees(by_numpy, small_changes, CHANGE_MISTAKES),
         ),
         Check(

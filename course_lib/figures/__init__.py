@@ -12,6 +12,7 @@ This file is the index, by kind of picture. Of the stage: nobody has to type it.
 from course_lib.figures.charts import (
     bars,  # named amounts, some of them bright
     curves,  # lines, each named at its right end
+    dots,  # amounts that no line should join, and levels to compare them with
     histogram,  # how often each value comes up
     outcomes,  # a bar for each row, cut into parts
     tree_map,  # amounts as areas

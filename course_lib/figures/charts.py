@@ -108,6 +108,41 @@ def _name_ends(axis: Axes, series: dict) -> None:
         axis.annotate(name, end, color=SERIES[i % 5], va="center", zorder=5, **style)
 
 
+def dots(
+    series: dict[str, Sequence[float]],
+    across: str,
+    up: str,
+    title: str = "",
+    levels: dict[str, float] | None = None,
+) -> Axes:
+    """Amounts at 0, 1, 2 … that no line should join: a shape and a colour a series.
+
+    levels: name → a height, drawn dotted, each in the colour of the series of its rank.
+    """
+    axis = card(8.0, 3.4, title, left=0.8, bottom=0.6)
+    for i, (name, values) in enumerate(series.items()):
+        look = {"color": SERIES[i % 5], "marker": "os^Dv"[i % 5], "label": plain(name)}
+        look["markersize"] = 9 - 3 * min(i, 1)  # the first shows behind another
+        axis.plot(range(len(values)), values, linestyle="", clip_on=False, **look)
+    for i, (name, level) in enumerate((levels or {}).items()):
+        colour, place = SERIES[i % 5], axis.get_yaxis_transform()
+        axis.axhline(level, color=colour, linewidth=1, linestyle=(0, (2, 3)))
+        style = {"color": colour, "fontsize": 9, "va": "bottom", "ha": "right"}
+        style |= {"bbox": BEHIND, "transform": place}
+        axis.text(0.995, level, plain(name), **style)
+    count = max(map(len, series.values()))
+    axis.set_xlim(-0.7, count * 1.12 if levels else count - 0.3)  # room for names
+    axis.set_ylim(bottom=0)
+    axis.grid(axis="y", color=EMPTY, linewidth=0.8)
+    axis.set_axisbelow(True)
+    axis.set_xlabel(across)
+    axis.set_ylabel(up)
+    look = {"frameon": False, "fontsize": 9, "labelcolor": TEXT, "borderpad": 0}
+    place = {"loc": "lower right", "bbox_to_anchor": (1, 1), "ncols": len(series)}
+    axis.legend(**look, **place)
+    return axis
+
+
 def bars(
     labels: Sequence[str],
     values: Sequence[float],

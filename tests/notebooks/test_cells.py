@@ -1,8 +1,10 @@
 """The notebooks: anatomy, outputs, parity with the library, claims, exercises."""
 
 import ast
+import base64
 import copy
 import inspect
+import io
 import re
 import subprocess
 import sys
@@ -11,7 +13,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from PIL import Image
 
+from course_lib import figures
 from course_lib.errors import Problem
 from course_lib.exercises import registry
 from course_lib.files import ROOT, address, version
@@ -305,6 +309,20 @@ def test_refresh_never_overwrites_an_answer(tmp_path, monkeypatch):
     with pytest.raises(Problem, match=r"answers typed into it \(stub-.+git checkout"):
         refresh.refresh(["00"])
     assert own.read_bytes() == before
+
+
+def test_pictures_are_packed_without_loss():
+    axis = figures.bars(["a", "b"], [1.0, 2.0], "Two")
+    before = base64.b64encode(figures.png(axis)).decode()
+    output = nbformat.v4.new_output("display_data", {"image/png": before})
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell()])
+    notebook.cells[0].outputs = [output]
+    after = refresh.packed(notebook).cells[0].outputs[0].data["image/png"]
+    pixels = [
+        Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB").tobytes()
+        for png in (before, after)
+    ]
+    assert pixels[0] == pixels[1] and len(after) < 0.9 * len(before)
 
 
 def test_a_fresh_run_keeps_no_live_view_and_joins_what_was_printed():
