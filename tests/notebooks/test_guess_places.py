@@ -92,7 +92,12 @@ def test_a_guess_and_what_was_measured_keep_names_of_their_own(path):
         for node in ast.walk(ast.parse(cell.source)):
             called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
             if called and node.func.id == "predict":
-                names = {n.id for a in node.args for n in ast.walk(a) if isinstance(n, ast.Name)}
+                names = {
+                    n.id
+                    for a in node.args
+                    for n in ast.walk(a)
+                    if isinstance(n, ast.Name)
+                }
                 for name in names:
                     late = [p for p in bound.get(name, []) if p > place]
                     assert not late, f"{cell.id}: {name} is bound anew further down"
