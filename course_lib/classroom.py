@@ -9,7 +9,7 @@ import os
 from typing import Any
 
 from course_lib.exercises.registry import assigned, exercises, find
-from course_lib.exercises.run import results, verdict
+from course_lib.exercises.run import listening, results, verdict
 from course_lib.exercises.stubs import is_started, source
 from course_lib.files import progress
 from course_lib.guesses import Guess, choose, told
@@ -44,16 +44,30 @@ def check(id: str, answer: Any, seed: int | None = None) -> Any:
     if exercise.is_function and answer is exercise.reference:
         print(f"○ {id}: this is the course's own. Run your cell above first.")
         return answer
-    passed, message = verdict(exercise, answer, seed)
+    with listening() as ear:
+        passed, message = verdict(exercise, answer, seed)
     total = len(exercise.checks)
     if message is None:
         proved = "; ".join(check.proves for check in exercise.checks)
         progress.note(id, "passed")
         print(f"✓ {id}: passed, {total} of {total} checks. Yours {proved}.")
+        print(printed(ear.getvalue()), end="")
         return answer
     progress.note(id, "tried", message=message)
-    print(f"✗ {id}: not yet, {passed} of {total} checks.\n  {message}\n  {goes_on}")
+    print(f"✗ {id}: not yet, {passed} of {total} checks.\n  {message}")
+    print(printed(ear.getvalue()), end="")
+    print(f"  {goes_on}")
     return instead
+
+
+def printed(text: str) -> str:
+    """What an answer printed while it was checked, shortened: indented lines, or none."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines:
+        return ""
+    shown = [line[:80] + "…" * (len(line) > 80) for line in lines[:3]]
+    more = "    …\n" * (len(lines) > 3)
+    return "  It printed:\n" + "".join(f"    {line}\n" for line in shown) + more
 
 
 def points(id: str, answer: Any, private: str = "") -> int:

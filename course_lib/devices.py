@@ -14,7 +14,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
 
-from course_lib.files import colab
+from course_lib.files import colab, version
 
 # Precision for training on each kind of device, and why. Lessons that read numbers off
 # a model stay in float32 everywhere: there the digits matter more than the time.
@@ -158,13 +158,22 @@ def describe(device: torch.device) -> str:
     return f"cpu, {count} thread{'s' * (count > 1)}"
 
 
-def ready() -> str:
+def ready(lesson: str = "") -> str:
     """Prepare this machine for a lesson; return a line that says what it is.
 
-    On Colab it installs what is missing. `COURSE_THREADS` limits the CPU threads.
+    lesson: the version of the course that the lesson was written for. Where the course
+    here is another, a line says so. On Colab it installs what is missing, and says how
+    to keep one's work. `COURSE_THREADS` limits the CPU threads.
     """
+    more = []
+    if lesson and lesson != version():
+        more.append(
+            f"This lesson is of version {lesson}, the course here of {version()}. If a "
+            "cell stops, open the lesson anew from its link."
+        )
     if colab.on_colab():
         colab.install_on_colab()
+        more.append(colab.KEEPING)
     threads = os.environ.get("COURSE_THREADS")
     if threads:
         if not threads.isdecimal() or not 0 < int(threads) <= 1024:
@@ -173,4 +182,5 @@ def ready() -> str:
             )
         torch.set_num_threads(int(threads))
     python = platform.python_version()
-    return f"Python {python} · torch {torch.__version__} · {describe(best())}"
+    line = f"Python {python} · torch {torch.__version__} · {describe(best())}"
+    return "\n".join([line, *more])

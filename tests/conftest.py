@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from course_lib import devices, pretrained
-from course_lib.files import cache
+from course_lib.files import cache, sources
 
 torch.set_num_threads(int(os.environ.get("COURSE_THREADS", "2")))
 
@@ -68,6 +68,26 @@ def empty_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("COURSE_OFFLINE", "1")
     return cache.folder()
+
+
+@pytest.fixture(scope="module")
+def box():
+    """A sandbox that grades answers, started once a file."""
+    from course_lib.grading import grader
+
+    box = grader.Sandbox()
+    yield box
+    box.close()
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    """A cache of its own that holds the real GGUF file, without a network."""
+    source = cache.fetch(sources.SMOLLM2)
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path))
+    monkeypatch.setenv("COURSE_OFFLINE", "1")
+    (tmp_path / source.name).symlink_to(source)
+    return tmp_path
 
 
 # Deliberately broken notebooks: test_cells.py shows that a run fails on them.

@@ -86,3 +86,8 @@ def test_odd_numbers_of_threads_are_one_sentence(monkeypatch, threads):
     monkeypatch.setenv("COURSE_THREADS", threads)
     with pytest.raises(ValueError, match="whole number from 1"):
         devices.ready()
+
+
+def test_a_lesson_of_another_version_is_named(monkeypatch):
+    assert "\n" not in devices.ready(devices.version())
+    assert "version 0.0.7, the course here" in devices.ready("0.0.7")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.patches import FancyArrowPatch
+from matplotlib.patches import Circle, FancyArrowPatch, Rectangle
 
 from course_lib import figures
-from course_lib.figures import charts, diagrams, grids, points, tokens
+from course_lib.figures import charts, diagrams, grids, parts, points, tokens
 
 ODD = [
     " sky",
@@ -50,6 +50,23 @@ DRAWN = {
     "loop": figures.the_loop,
     "flow": lambda: figures.flow({"a": (0, 0, "x", "w", "")}, [], "t"),
     "map": lambda: figures.course_map("07"),
+    "machine": figures.machine,
+    "arrows": lambda: figures.arrows(
+        {"$a$": (0, 0), "b": (1, 2)}, [("$a$", "b", "_$x")], [("b", 1, "c$")], "t"
+    ),
+    "scores": lambda: figures.scores(
+        np.ones(2), -np.eye(2), ["$a$", "b"], ["score 1", "$2"], [1, 0], "t", "√$"
+    ),
+    "one place": lambda: figures.arrows({"a": (0, 0)}, []),
+    "neurons": lambda: figures.neurons(
+        np.ones(2), np.eye(2), np.zeros(2), -np.eye(2), ["$q$", "q" * 90], "ab", "t"
+    ),
+    "no neuron": lambda: figures.neurons(
+        np.zeros(64), np.zeros((0, 64)), np.zeros(0), np.zeros((64, 0)), [], []
+    ),
+    "shared channels": lambda: figures.heads(np.arange(24.0).reshape(4, 6), 3, "t"),
+    "wide heads": lambda: figures.heads(np.full((2, 48), -0.123), 12),
+    **{part: lambda part=part: figures.machine((part,), "t") for part in parts.MACHINE},
     "matrices": lambda: figures.matrices(
         {"one-hot": [[0, 1]], "$m$": [[1, -2], [np.nan, 4]], "v": [[3, 4.0]]}, "×=", "t"
     ),
@@ -167,7 +184,7 @@ def test_visible_tokens(token, drawn):
 
 
 def test_the_index_names_every_picture():
-    for module in (charts, diagrams, grids, points, tokens):
+    for module in (charts, diagrams, grids, parts, points, tokens):
         for name, thing in inspect.getmembers(module, inspect.isfunction):
             if thing.__module__ == module.__name__ and not name.startswith("_"):
                 assert vars(figures)[name] is thing, name
@@ -384,6 +401,200 @@ def test_a_graph_runs_from_left_to_right_and_no_box_lies_on_another():
     places = diagrams._spread_out(6, arrows)
     assert all(places[a][0] < places[b][0] for a, b, _ in arrows)
     assert len(set(places)) == len(places)
+
+
+def machine_words(lit=()) -> dict[str, list]:
+    """The texts in the machine, by their brightness: a word → its artists."""
+    found = {}
+    for text in figures.machine(lit).texts:
+        found.setdefault(text.get_text().replace("\n", " "), []).append(text)
+    return found
+
+
+def test_the_machine_names_its_parts_once_and_has_two_norms():
+    counts = {word: len(texts) for word, texts in machine_words().items()}
+    named = {"tokens", "embedding", "positions", "attention", "MLP", "final norm"}
+    named |= {"unembedding", "softmax", "next token", "residual stream", "block"}
+    assert {word: counts[word] for word in named} == dict.fromkeys(named, 1)
+    assert counts["norm"] == 2 and "× L" in counts
+
+
+@pytest.mark.parametrize("part", parts.BOXES)
+def test_a_part_of_the_machine_is_lit_and_the_others_are_dim_and_readable(part):
+    said = parts.SAID.get(part, part).replace("\n", " ")
+    named = {parts.SAID.get(name, name).replace("\n", " ") for name in parts.BOXES}
+    for word, texts in machine_words((part,)).items():
+        for text in texts:
+            if word in named:
+                bright = text.get_color() == figures.GROUND  # dark letters on light
+                assert bright == (word == said)
+                assert bright or text.get_color() == figures.MUTED
+    ground, _, letters = parts._shades(part, {part})
+    assert (luminance(ground) + 0.05) / (luminance(letters) + 0.05) > 4.5
+    ground, _, letters = parts._shades(part, {"other"})
+    assert (luminance(letters) + 0.05) / (luminance(ground) + 0.05) > 4.5
+
+
+def test_a_lit_block_is_its_four_parts_and_all_else_is_dim():
+    lit = [
+        w
+        for w, t in machine_words(("block",)).items()
+        if t[0].get_color() == figures.GROUND
+    ]
+    assert lit == ["norm", "attention", "MLP"]
+    assert parts._lit("mlp") == {"mlp"}  # one name without its brackets
+
+
+def test_with_nothing_lit_the_parts_of_the_machine_are_alike():
+    colours = {t.get_color() for texts in machine_words().values() for t in texts}
+    assert colours == {figures.TEXT}
+
+
+def test_an_unknown_part_of_the_machine_is_answered_with_the_known():
+    with pytest.raises(ValueError, match="has no part 'head'"):
+        figures.machine(("mlp", "head"))
+
+
+def test_the_residual_stream_is_one_straight_line_from_end_to_end():
+    axis = figures.machine()
+    (line,) = [line for line in axis.lines if line.get_linewidth() > 3]
+    start, end = line.get_xdata()
+    assert line.get_ydata()[0] == line.get_ydata()[1]
+    assert (start, end) == (
+        parts.BOXES["embedding"][0][0],
+        parts.BOXES["unembedding"][0][0],
+    )
+    pluses = [patch for patch in axis.patches if isinstance(patch, Circle)]
+    assert len(pluses) == 3  # positions, attention, MLP
+    assert all(start < plus.center[0] < end for plus in pluses)
+
+
+@pytest.mark.parametrize("lit", ["", "block", *parts.BOXES, "residual stream"])
+def test_words_of_the_machine_fit_and_do_not_touch(lit):
+    axis = figures.machine((lit,) if lit else (), "t")
+    axis.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in axis.texts]
+    for box, other in itertools.combinations(boxes, 2):
+        assert not box.overlaps(other)
+    for text, box in zip(axis.texts, boxes):
+        assert axis.bbox.x0 < box.x0 and box.x1 < axis.bbox.x1
+        assert text.get_fontsize() >= 9
+        words = {parts.SAID.get(name, name): name for name in parts.BOXES}
+        if text.get_text() in words:  # inside its own box, with room to spare
+            wide = parts.BOXES[words[text.get_text()]][0][2] * figures.style.DPI
+            assert box.width < wide - 10
+
+
+OF_THE_MLP = (  # x, up, bias, down: the first fires 0.5, the second doesn't
+    np.array([1.0, 0.0, 0.5]),
+    np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]),
+    np.array([-0.5, -0.5]),
+    np.array([[2.0, 0.0], [4.0, 6.0], [0.0, 6.0]]),
+)
+
+
+def test_neurons_say_what_they_are_asked_and_what_they_answer():
+    axis = figures.neurons(*OF_THE_MLP, ["Jordan?", "Curie?"], ["sport", "physics"])
+    drawn = {text.get_text(): text for text in axis.texts}
+    for word in ("Jordan?", "sport", "1 − 0.5", "0.5 ×"):
+        assert drawn[word].get_color() == figures.TEXT  # it fires
+    for word in ("Curie?", "physics", "0.5 − 0.5", "0 ×"):
+        assert drawn[word].get_color() == figures.MUTED
+    x, up, bias, down = OF_THE_MLP
+    said = axis.images[-1].get_array()
+    assert list(said[0]) == pytest.approx(down @ np.maximum(up @ x + bias, 0))
+    assert len(axis.images) == 1 + 2 * 2 + 1  # x, rows and columns, the sum
+
+
+def test_words_and_numbers_of_neurons_do_not_touch():
+    long = ["Michael Jordan plays?"] * 2
+    big = [part * 1.234 for part in OF_THE_MLP]
+    axis = figures.neurons(*big, long, long, "t")
+    axis.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in axis.texts]
+    strips = [image.get_window_extent() for image in axis.images]
+    for box, other in itertools.combinations(boxes, 2):
+        assert not box.overlaps(other)
+    for box in boxes:
+        assert axis.bbox.x0 < box.x0 and box.x1 < axis.bbox.x1
+        for strip in strips:  # inside it, or beside it
+            middle = (box.x0 + box.x1) / 2
+            outside = box.x1 < strip.x0 or box.x0 > strip.x1
+            assert outside or strip.x0 < middle < strip.x1
+
+
+def test_neurons_of_other_shapes_are_refused_in_a_sentence():
+    x, up, bias, down = OF_THE_MLP
+    with pytest.raises(ValueError, match=r"down should have the shape \(3, 2\)"):
+        figures.neurons(x, up, bias, down.T, "ab", "cd")
+    with pytest.raises(ValueError, match="2 questions and 1 answers"):
+        figures.neurons(x, up, bias, down, "ab", "c")
+
+
+def test_every_number_is_found_again_under_its_head():
+    axis = figures.heads(np.arange(24.0).reshape(4, 6), 3)
+    places = {}
+    for text in axis.texts:
+        if text.get_text().isdigit():
+            places.setdefault(int(text.get_text()), []).append(text.get_position())
+    assert sorted(places) == list(range(24))
+    headings = [t for t in axis.texts if t.get_text().startswith("head ")]
+    for number, ((x, y), (x1, y1)) in places.items():
+        assert y == y1 and x < x1  # at its position still
+        head = number % 6 // 2
+        for place in (x, x1):
+            (nearest,) = [t for t in headings if abs(t.get_position()[0] - place) < 0.9]
+            assert nearest.get_text() == f"head {head}"
+    assert {"(T, C) = (4, 6)", "(H, T, D) = (3, 4, 2)"} <= set(words(axis))
+
+
+def test_channels_that_cannot_be_shared_out_are_refused():
+    with pytest.raises(ValueError, match="7 channels can't be split into 2 heads"):
+        figures.heads(np.zeros((2, 7)), 2)
+
+
+KING = {"man": (0, 0), "woman": (0.3, 0.45), "king": (1, 0.1), "there": (1.3, 0.55)}
+
+
+def test_arrows_of_one_label_have_one_colour_and_a_circle_is_round():
+    steps = [("man", "woman", "step"), ("king", "there", "step"), ("man", "king", "b")]
+    axis = figures.arrows(KING, steps, [("king", 0.4, "nearer")])
+    drawn = [patch for patch in axis.patches if isinstance(patch, FancyArrowPatch)]
+    first, second, third = [arrow.get_edgecolor() for arrow in drawn]
+    assert first == second != third
+    (ring,) = [patch for patch in axis.patches if isinstance(patch, Circle)]
+    assert ring.center == KING["king"] and ring.radius == 0.4
+    axis.figure.canvas.draw()
+    box = ring.get_window_extent()
+    assert box.width == pytest.approx(box.height, rel=0.01)
+    assert axis.bbox.x0 < box.x0 and axis.bbox.y0 < box.y0 and box.y1 < axis.bbox.y1
+    for text in axis.texts:
+        assert text.get_window_extent().x1 < axis.figure.bbox.x1
+
+
+def test_an_arrow_to_nowhere_is_refused():
+    with pytest.raises(
+        ValueError, match="No point is called 'queen': name some of man"
+    ):
+        figures.arrows(KING, [("king", "queen", "")])
+    with pytest.raises(ValueError, match="No point is called 'x'"):
+        figures.arrows(KING, [], [("x", 1, "")])
+
+
+@pytest.mark.parametrize("turn", range(0, 360, 30))
+def test_names_at_arrows_do_not_touch_and_shares_run_from_zero_to_one(turn):
+    way = np.array([np.cos(np.radians(turn)), np.sin(np.radians(turn))])
+    told = "score −192.0 / √256 = −12.0", "score 1"
+    axis = figures.scores(1.5 * way, np.array([way, -way]), "xy", told, [0.25, 0.75])
+    axis.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in axis.texts if text.get_text()]
+    for box, other in itertools.combinations(boxes, 2):
+        assert not box.overlaps(other)
+    for box in boxes:
+        assert axis.bbox.x0 < box.x0 and box.x1 < axis.bbox.x1
+        assert axis.bbox.y0 < box.y0 and box.y1 < axis.bbox.y1
+    whole, share, *_ = [p.get_width() for p in axis.patches if isinstance(p, Rectangle)]
+    assert share == pytest.approx(0.25 * whole)
 
 
 def test_a_branch_is_as_wide_as_its_text_is_likely():

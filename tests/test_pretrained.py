@@ -74,14 +74,13 @@ def test_same_logits_as_transformers(llm, reference, prompt):
     assert worst < 1e-3
 
 
-def test_same_forty_greedy_tokens_as_transformers(llm, reference):
+def test_same_greedy_tokens_as_transformers(llm, reference):
     model, encoding = llm
     ids = encoding.encode("Once upon a time, a brave knight")
-    ours = list(sampling.generate(model, ids, sampling.greedy, 40))
-    for _ in range(40):
-        with torch.no_grad():
-            ids.append(int(reference(torch.tensor([ids])).logits[0, -1].argmax()))
-    assert ours == ids[-40:]
+    ours = list(sampling.generate(model, ids, sampling.greedy, 20))
+    with torch.no_grad():  # what theirs says after each of these tokens, in one pass
+        logits = reference(torch.tensor([ids + ours])).logits[0]
+    assert ours == logits[len(ids) - 1 : -1].argmax(-1).tolist()
 
 
 def test_it_has_its_known_number_of_weights(llm):
@@ -108,33 +107,6 @@ def test_unpermute_undoes_ggufs_order():
     halves = rows.view(2, 2, 4, 1)  # a pair's channels: half a head apart
     stored = halves.transpose(1, 2).reshape(16, 1)  # as GGUF: side by side
     assert torch.equal(pretrained.unpermute(stored, 8), rows)
-
-
-@pytest.fixture
-def own_cache(tmp_path, monkeypatch):
-    """A cache of its own that holds the real GGUF file, without a network."""
-    source = cache.fetch(sources.SMOLLM2)
-    monkeypatch.setenv("COURSE_CACHE", str(tmp_path))
-    monkeypatch.setenv("COURSE_OFFLINE", "1")
-    (tmp_path / source.name).symlink_to(source)
-    return tmp_path
-
-
-def test_a_converted_file_cut_short_is_made_again(own_cache, llm):
-    path = pretrained.converted()
-    whole = path.stat().st_size
-    with open(path, "r+b") as file:
-        file.truncate(whole // 2)
-    model, _ = pretrained.smollm2()
-    assert path.stat().st_size == whole
-    assert torch.equal(model.embedding.weight, llm[0].embedding.weight)
-
-
-def test_a_damaged_vocabulary_is_made_again(own_cache):
-    path = pretrained.tokenizer.smollm2_vocabulary()
-    good = path.read_bytes()
-    path.write_bytes(good[:-40])
-    assert pretrained.tokenizer.smollm2_vocabulary().read_bytes() == good
 
 
 def test_a_damaged_gguf_is_never_converted(own_cache):

@@ -1,5 +1,10 @@
 """The widgets without a browser: what they do when their values change."""
 
+import inspect
+import threading
+import time
+from pathlib import Path
+
 import ipywidgets
 import pytest
 import torch
@@ -7,8 +12,8 @@ from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from course_lib import figures, sampling, tokenizer, widgets
-from course_lib.widgets import explorers, pictures
+from course_lib import figures, gpt, kv_cache, sampling, tokenizer, vectors, widgets
+from course_lib.widgets import explorers, pictures, writing
 
 ODD = [
     "",
@@ -109,6 +114,275 @@ def test_any_text_is_cut(encoding, text):
     assert f"{min(len(text), explorers.LONGEST):,} characters" in note.value
 
 
+def parts_of(box, kind):
+    """The parts of this kind in a widget, in their order."""
+    inside = box.children if isinstance(box, ipywidgets.Box) else ()
+    found = [part for child in inside for part in parts_of(child, kind)]
+    return [box] * isinstance(box, kind) + found
+
+
+def test_every_widget_is_tested_by_its_name():
+    """A widget that no test makes is a hole."""
+    made = [n for n, f in inspect.getmembers(widgets, inspect.isfunction)
+            if "Box" in str(f.__annotations__.get("return"))]  # fmt: skip
+    assert len(made) >= 8
+    tests = [Path(__file__), Path(__file__).with_name("test_attention_explorer.py")]
+    source = "".join(test.read_text() for test in tests)
+    assert not [name for name in made if f"{name}(" not in source]
+
+
+def test_every_line_of_text_says_that_it_waits_for_enter(encoding, words):
+    boxes = [
+        widgets.next_token_explorer(model, encoding, "The sun")[1],
+        widgets.merge_explorer(RANKS, "banana")[1],
+        widgets.analogy_lab(words)[1],
+        widgets.writing_box(model, encoding, "The sun")[1],
+        ipywidgets.VBox([widgets.text_box("Word", "sky")]),
+    ]
+    lines = [line for box in boxes for line in parts_of(box, ipywidgets.Text)]
+    assert len(lines) == 7
+    for line in lines:
+        assert line.description.endswith("(Enter)") and "Enter" in line.placeholder
+        assert line.continuous_update is False
+
+
+RANKS = tokenizer.train("banana bandana cabana " * 9, 266)
+
+
+@pytest.mark.parametrize("text", ["banana bandana", "a ban", *ODD[:2], *ODD[3:]])
+def test_merges_go_from_bytes_to_what_the_tokenizer_gives(text):
+    steps = explorers.merged(text, RANKS)
+    assert b"".join(steps[0][0]) == tokenizer.to_bytes(text)
+    assert all(len(part) == 1 for part in steps[0][0])
+    ids = tokenizer.Tokenizer(RANKS).encode(text)
+    assert [RANKS[part] for part in steps[-1][0]] == ids
+    counts = [len(parts) for parts, _ in steps]
+    assert counts == sorted(set(counts), reverse=True)  # every merge shortens
+    assert all(made in parts for parts, made in steps[1:])
+
+
+def test_a_slider_goes_over_the_merges_of_the_typed_sentence():
+    axis, box = widgets.merge_explorer(RANKS, "banana")
+    line, at, frame, note = box.children
+    (image,) = frame.children
+    assert at.value == at.max == len(explorers.merged("banana", RANKS)) - 1
+    assert bytes(image.value) == figures.png(axis)
+    at.value = 0
+    first = image.value
+    line.value = "bandana bandana"
+    assert at.value == at.max == len(explorers.merged(line.value, RANKS)) - 1
+    assert image.value != first and note.value == ""
+    line.value = "x" * 203
+    assert at.max == 0 and "last 3 characters" in note.value
+
+
+@pytest.fixture(scope="module")
+def words():
+    """Four words in a square, and others that point elsewhere."""
+    names = ["man", "woman", "king", "queen", "sky", "sea", "mud"]
+    plane = torch.tensor([[1, 0], [0, 1], [1, 0], [0, 1], [0, 0], [0, 0], [0, 0]])
+    royal = torch.tensor([[0], [0], [1], [1], [0], [0], [0]])
+    other = torch.cat([torch.zeros(4, 3), torch.eye(3)])
+    return vectors.WordVectors(names, torch.cat([plane, royal, other], 1).float())
+
+
+def test_an_analogy_names_the_nearest_and_marks_what_was_typed(words, monkeypatch):
+    drawn = []
+    real = figures.bars
+    spy = lambda *given, **more: drawn.append(given) or real(*given, **more)  # noqa: E731
+    monkeypatch.setattr(figures, "bars", spy)
+    _, box = widgets.analogy_lab(words)
+    _, b, c, switch, frame, note = box.children
+    labels, values, title = drawn[-1]
+    assert labels[0] == "queen" and title == "man is to woman as king is to queen"
+    rows = [words.id(word) for word in ("man", "woman", "king")]
+    assert words.words[vectors.analogy(words.vectors, *rows)] == labels[0]
+    assert values == sorted(values, reverse=True) and values[0] <= 1
+    switch.value = False
+    labels, _, _ = drawn[-1]
+    assert {"woman (typed)", "king (typed)", "queen"} <= {*labels}
+    picture = frame.children[0].value
+    b.value = "qween <b>"
+    assert "“qween &lt;b&gt;” is not among these 7 words" in note.value
+    assert frame.children[0].value == picture
+    b.value = " Woman "
+    assert note.value == "" and drawn[-1][2].startswith("man is to woman")
+    c.value = ""
+    assert note.value == "Type a word into each of the three boxes."
+    with pytest.raises(ValueError, match="“x” is not among"):
+        widgets.analogy_lab(words, "x")
+
+
+def test_scores_and_shares_are_those_of_attention(monkeypatch):
+    drawn = []
+    real = figures.scores
+    spy = lambda *given: drawn.append(given) or real(*given)  # noqa: E731
+    monkeypatch.setattr(figures, "scores", spy)
+    _, box = widgets.score_lab(("river", "bank"))
+    turn, length, key_turn, key_length, size, divide, *_ = box.children
+    for change in ((turn, 90), (length, 0.5), (key_turn, 270), (size, 64)):
+        change[0].value = change[1]
+    query, keys, names, told, shares, title, ring = drawn[-1]
+    # As vectors of 64 numbers: the plane's two directions, each of length √64.
+    wide = torch.zeros(3, 64, dtype=torch.float64)
+    wide[:, :2] = 8 * torch.tensor([query.tolist(), *keys.tolist()])
+    scores = gpt.scores(wide[[0, 0]], wide[1:])  # divided by √64
+    assert shares == pytest.approx(scores.softmax(-1)[0].tolist(), abs=1e-6)
+    raw = float(wide[0] @ wide[1])
+    assert told[0] == f"score −{-raw:.1f} / √64 = −{-raw / 8:.1f}"
+    assert names == ("river", "bank") and ring == "length √64"
+    assert title == f"“bank” gives “river” {shares[0]:.0%} of its attention"
+    divide.value = False
+    told, shares = drawn[-1][3:5]
+    assert told[0] == f"score −{-raw:.1f}" and shares[0] < 1e-9
+    key_length.value = 1.5
+    assert len(drawn) == 7
+
+
+@pytest.fixture
+def writer(encoding, monkeypatch):
+    """A writing box, its parts by name; drawn only when it rests, which is quicker."""
+    monkeypatch.setattr(writing, "EVERY", 1_000)
+    axis, box = widgets.writing_box(model, encoding, "The sun")
+    line, heat, seed, row, frame, text, note = box.children
+    made = {"axis": axis, "line": line, "heat": heat, "seed": seed, "text": text}
+    made |= {"note": note, "image": frame.children[0]}
+    return made | {"write": row.children[0], "stop": row.children[1]}
+
+
+def rest(writer) -> str:
+    """Wait until nothing is written; give the text."""
+    for _ in range(2_000):
+        if "Writing" not in writer["note"].value:
+            return writer["text"].value
+        time.sleep(0.01)
+    raise TimeoutError(writer["note"].value)
+
+
+def test_a_writing_box_starts_with_its_first_tokens(writer, encoding):
+    assert bytes(writer["image"].value) == figures.png(writer["axis"])
+    assert writer["note"].value == "24 tokens written."
+    ids = encoding.encode("The sun")
+    sampler, chance = sampling.Sampler(1.0), torch.Generator().manual_seed(0)
+    written = list(sampling.write(model, ids, sampler, 24, chance))
+    assert f"The sun<b>{encoding.decode(written)}</b>" in writer["text"].value
+
+
+def test_write_on_adds_and_the_same_seed_gives_the_same_text(writer):
+    first = rest(writer)
+    writer["write"].click()
+    longer = rest(writer)
+    assert longer.startswith(first.removesuffix("</b></div>"))
+    assert writer["note"].value == "64 tokens written."
+    writer["seed"].value = 1
+    assert rest(writer) != first and writer["note"].value == "24 tokens written."
+    writer["seed"].value = 0
+    assert rest(writer) == first
+    writer["write"].click()
+    assert rest(writer) == longer
+    writer["heat"].value = 0.0
+    greedy = rest(writer)
+    writer["seed"].value = 2
+    assert rest(writer) == greedy != first
+
+
+def test_a_click_comes_back_and_stop_stops_and_nothing_is_lost(encoding, monkeypatch):
+    """The model waits until it may write a token, so that the clicks come in between."""
+    monkeypatch.setattr(writing, "EVERY", 1_000)
+    turns, asked = threading.Semaphore(10_000), []
+
+    def waits(ids):
+        asked.append(len(ids))
+        turns.acquire()
+        return model(ids)
+
+    def box_and_parts():
+        _, box = widgets.writing_box(waits, encoding, "The sun")
+        return (*box.children[3].children, *box.children[5:])
+
+    write, _, text, note = box_and_parts()
+    write.click()
+    whole = rest({"note": note, "text": text})  # 24 and 40 tokens, never stopped
+    write, stop, text, note = box_and_parts()
+    while turns.acquire(blocking=False):
+        pass
+    asked.clear()
+    write.click()  # comes back, though the model has not yet answered
+    write.click()  # while it writes, nothing more happens
+    assert note.value == "Writing …"
+    turns.release(5)
+    while len(asked) < 6:  # five are written, and it waits for the sixth
+        time.sleep(0.01)
+    threading.Timer(0.2, turns.release).start()  # the token that stop waits for
+    stop.click()
+    assert note.value == "Stopped after 30 tokens."
+    short = text.value.removesuffix("</b></div>")
+    assert whole.startswith(short) and len(short) < len(whole) - 40
+    turns.release(40)
+    write.click()
+    longer = rest({"note": note, "text": text})
+    assert note.value == "70 tokens written."
+    assert longer.startswith(whole.removesuffix("</b></div>"))
+
+
+def test_a_new_prompt_is_written_on_at_once(writer, encoding):
+    before = writer["image"].value
+    writer["line"].value = "<i>A cat & a dog"
+    text = rest(writer)
+    assert "&lt;i&gt;A cat &amp; a dog<b>" in text
+    assert writer["image"].value != before
+    writer["line"].value = ""
+    rest(writer)
+    assert writer["note"].value == "Type at least one letter."
+
+
+@pytest.mark.parametrize("text", ODD)
+@pytest.mark.filterwarnings("error")
+def test_any_prompt_is_written_on(writer, text):
+    writer["line"].value = text
+    rest(writer)
+    wanted = "Type at least" if text == "" else "24 tokens written."
+    assert writer["note"].value.startswith(wanted)
+    assert bytes(writer["image"].value).startswith(b"\x89PNG")
+
+
+def test_a_text_ends_at_a_special_token_and_at_its_length(encoding):
+    def ends(ids):
+        logits = torch.zeros(1, 1, 49_152)
+        logits[..., 2 if ids.shape[1] > 4 else 9_000] = 99  # <|im_end|>
+        return logits
+
+    _, box = widgets.writing_box(ends, encoding, "The")
+    note = box.children[6]
+    assert note.value == "The model ends its text here, after 4 tokens."
+    box.children[3].children[0].click()
+    assert "ends" in note.value or "ends" in (time.sleep(0.2) or note.value)
+    made = writing.Writer(model, encoding, lambda note, _: notes.append(note))
+    notes = []
+    made.begin("The", 1.0, 0)
+    made.write(10_000)
+    assert len(made.ids) == writing.MOST
+    assert notes[-1] == "160 tokens written: this text ends here."
+
+
+def test_odd_logits_are_said_in_a_sentence(encoding):
+    nan = lambda ids: torch.full((1, 1, 49_152), torch.nan)  # noqa: E731
+    _, box = widgets.writing_box(nan, encoding, "The")
+    assert "Did the training of this model go wrong?" in box.children[6].value
+
+
+def test_the_courses_own_models_write_with_a_cache():
+    config = gpt.GPTConfig(vocabulary=266, context=32, channels=8, heads=2, layers=1)
+    own, letters = gpt.GPT(config), tokenizer.Tokenizer(RANKS)
+    assert writing.step_of(own) is kv_cache.decode_step
+    assert writing.step_of(model) is None
+    _, box = widgets.writing_box(own, letters, "banana")
+    assert box.children[6].value.endswith(("written.", "ends here."))
+    characters = tokenizer.Characters.train("banana")
+    assert list(writing.pieces(characters, [0, 1])) == ["a", "b"]
+    assert writing.specials(characters) == set()
+
+
 def number(value):
     if value == 3:
         raise ValueError("Three <is> too many.")
@@ -142,6 +416,8 @@ def test_every_kind_of_control_steers():
         widgets.slider("n", 0, 9, 1),
         widgets.choice("c", ["x", "y"], "y"),
         widgets.text_box("t", "word"),
+        widgets.dial("d", 0.0, 1.0, 0.5),
+        widgets.switch("s", False),
     )
     seen = []
 
@@ -150,8 +426,12 @@ def test_every_kind_of_control_steers():
         return figures.bars(["a"], [1.0])
 
     widgets.steer(draw, *controls)
-    controls[0].value, controls[1].value, controls[2].value = 3, "x", ""
-    assert seen == [(1, "y", "word"), (3, "y", "word"), (3, "x", "word"), (3, "x", "")]
+    values = [1, "y", "word", 0.5, False]
+    wanted = [tuple(values)]
+    for i, value in enumerate((3, "x", "", 0.7, True)):
+        controls[i].value = values[i] = value
+        wanted.append(tuple(values))
+    assert seen == wanted
     assert controls[2].continuous_update is False  # not a forward pass for every key
 
 

@@ -2,10 +2,15 @@
 
 import argparse
 import importlib
+import re
 from pathlib import Path
 
 from course_lib.cli.lab import lesson_number
+from course_lib.errors import Problem
+from course_lib.files import ROOT, address
 from course_lib.notebooks import refresh, site
+
+SETTINGS = "pyproject.toml"  # where the address is read from
 
 
 def run_refresh(args: argparse.Namespace) -> int:
@@ -23,6 +28,31 @@ def run_site(args: argparse.Namespace) -> int:
     print(
         f"{pages} pages, {size / 1e6:.1f} MB. Open {out / 'index.html'} in a browser."
     )
+    return 0
+
+
+def run_address(args: argparse.Namespace) -> int:
+    """`address`: write a fork's address wherever the course's own stands."""
+    new = args.url.rstrip("/").removesuffix(".git")
+    if not re.fullmatch(r"https://github\.com/[\w.-]+/[\w.-]+", new):
+        raise Problem(
+            f"{args.url!r} is no address of a repository: give one such as "
+            "https://github.com/me/next-token"
+        )
+    old = address()
+    host = "https://github.com/"
+    changed = []
+    for path in [*ROOT.glob("notebooks/*.ipynb"), *ROOT.glob("*.md"), ROOT / SETTINGS]:
+        text = path.read_text(encoding="utf-8")
+        # Links to Colab hold the owner and name without GitHub's host.
+        written = text.replace(old, new)
+        written = written.replace(
+            f"/github/{old.removeprefix(host)}/", f"/github/{new.removeprefix(host)}/"
+        )
+        if written != text:
+            path.write_text(written, encoding="utf-8")
+            changed.append(path.name)
+    print(f"{old} is {new} now, in {len(changed)} files: {', '.join(changed)}.")
     return 0
 
 

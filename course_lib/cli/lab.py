@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
+from course_lib.cli import copies
 from course_lib.cli.environment import attended, make
 from course_lib.errors import Problem
 from course_lib.files import ROOT
+from course_lib.files.progress import FOLDER
 from course_lib.notebooks.saved import SAVING
+
+SETTINGS = Path(__file__).parent / "jupyter"
 
 
 def lesson_number(text: str) -> str:
@@ -27,21 +33,52 @@ def lesson_number(text: str) -> str:
 
 
 def lab(args) -> int:
+    """`lab`: install, fetch, make the learner's copies, open one in JupyterLab."""
+    number = lesson_number(args.fresh or args.lesson or "00")
     python = sys.executable if args.no_install else make("lab")
     print("Checking the real model and the word vectors (170 MB, once) …", flush=True)
     if subprocess.run([python, "-m", "course_lib", "fetch"]).returncode:
         print("Lessons that need the model will say the same. Opening all the same.")
-    found = (ROOT / "notebooks").glob("00_*.ipynb")
-    first = min(found, key=lambda path: len(path.name))  # not a learner's "-Copy1"
-    words = [python, "-m", "jupyterlab", first, f"--port={args.port}", SAVING]
+    for said in copies.prepare():
+        print(said)
+    if args.fresh:
+        print(copies.start_anew(number))
+    name = next(one.name for one in copies.lessons() if one.name[:2] == number)
+    if args.no_open:
+        print(
+            f"Ready: open {FOLDER}/{name} where you like, with this Python:\n  {python}"
+        )
+        return 0
+    port, token = free_port(args.port), secrets.token_hex(16)
+    words = [python, "-m", "jupyterlab", ROOT / FOLDER / name, SAVING]
+    words += [f"--port={port}", "--port-retries=0"]
+    words += ["--ServerApp.log_level=ERROR", "--LabApp.log_level=ERROR"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         words.append("--allow-root")  # in a container one is root
     if args.no_browser:
         words.append("--no-browser")
     print(
-        "Opening JupyterLab on lesson 00. To stop it: Ctrl-C here, twice.", flush=True
+        f"Opening your own copy of lesson {number}, {FOLDER}/{name}:\n"
+        f"  http://localhost:{port}/lab/tree/{name}?token={token}\n"
+        "To stop: Ctrl-C here, twice. What you typed is kept.",
+        flush=True,
     )
-    return attended(words)
+    # The token goes in the environment, where other users of the machine can't read it;
+    # the settings turn off a pop-up that asks for leave to fetch news.
+    more = {"JUPYTER_TOKEN": token, "JUPYTER_CONFIG_PATH": str(SETTINGS)}
+    return attended(words, env=os.environ | more)
+
+
+def free_port(first: int) -> int:
+    """The first port from `first` on that nothing listens to. Raises Problem."""
+    for port in range(first, min(first + 50, 65_536)):
+        with socket.socket() as tried:
+            try:
+                tried.bind(("127.0.0.1", port))
+            except (OSError, OverflowError):
+                continue
+        return port
+    raise Problem(f"No port from {first} on is free: name another with --port.")
 
 
 def test(args) -> int:

@@ -29,13 +29,24 @@ def parser() -> argparse.ArgumentParser:
 
     lab = command(
         "lab",
-        "Make .venv, install, fetch the real model, open lesson 00.",
+        "Make .venv, install, fetch the real model, open your copy of a lesson.",
         "lab:lab",
         "",
         GOES_ON,
     )
+    lab.add_argument("lesson", nargs="?", help="its number, such as 03 (00)")
+    lab.add_argument(
+        "--fresh",
+        metavar="LESSON",
+        help="start a lesson anew; the copy that you worked in is kept beside it",
+    )
     lab.add_argument("--port", type=int, default=8888, help="JupyterLab's port (8888)")
     lab.add_argument("--no-browser", action="store_true", help="print the address only")
+    lab.add_argument(
+        "--no-open",
+        action="store_true",
+        help="make all ready and stop: for VS Code and other editors",
+    )
 
     test = command(
         "test", "Install, then run the tests and every lesson.", "lab:test", "", GOES_ON
@@ -101,6 +112,22 @@ def parser() -> argparse.ArgumentParser:
         stopped=GOES_ON,
     )
 
+    command(
+        "progress",
+        "Say what you passed and guessed, and what comes next.",
+        "progress:run",
+        "",
+    )
+
+    command(
+        "claims",
+        "Say what became of each claim: verdict, number, cell.",
+        "claims:run_claims",
+    )
+    command(
+        "glossary", "Say what each word of the course means.", "claims:run_glossary"
+    )
+
     refresh = command(
         "refresh",
         "For authors: run lessons and save them with fresh outputs.",
@@ -116,6 +143,14 @@ def parser() -> argparse.ArgumentParser:
             stopped=GOES_ON,
         )
     )
+
+    address = command(
+        "address",
+        "For a fork: put its GitHub address into every link and first cell.",
+        "authors:run_address",
+        "",
+    )
+    address.add_argument("url", help="such as https://github.com/me/next-token")
 
     site = command(
         "site",

@@ -6,6 +6,7 @@ names that the lesson calls its parameters by, and not call the course's own ans
 """
 
 import contextlib
+import contextvars
 import ctypes
 import inspect
 import io
@@ -25,6 +26,7 @@ from course_lib.exercises.compare import a, copies, same, shown, words_of
 from course_lib.exercises.kinds import Check, Exercise, Mistake
 
 SECONDS = 3  # of processor time that an answer may take in a check
+MOST_HEARD = 2_000  # letters of what an answer prints
 PATIENCE = 20  # times as long a check may take in all, and by the clock
 WATCHED = 6  # calls of a check that are made twice
 BORROWED = "That calls the course's own answer. Write it yourself; a hint is below."
@@ -304,7 +306,7 @@ def watched(
 def run_check(
     check: Check, answer: Any, generator: torch.Generator, watch: Watch | None = None
 ) -> str | None:
-    """Run one check: the mistake in words, or None. What the answer prints is dropped."""
+    """Run one check: the mistake in words, or None. See `silence` on what is printed."""
     try:
         with time_limit(watch), silence():
             check.run(answer, generator)
@@ -323,11 +325,34 @@ def run_check(
     return None
 
 
+class Ear(io.StringIO):
+    """Keeps the first letters that are printed, and drops the rest."""
+
+    def write(self, text: str) -> int:
+        room = MOST_HEARD - self.tell()
+        super().write(text[: max(room, 0)])
+        return len(text)
+
+
+EAR = contextvars.ContextVar("EAR", default=None)
+
+
+@contextlib.contextmanager
+def listening():
+    """Hear what answers print while they are checked: an Ear."""
+    ear = Ear()
+    before = EAR.set(ear)
+    try:
+        yield ear
+    finally:
+        EAR.reset(before)
+
+
 @contextlib.contextmanager
 def silence():
-    """Drop what Python code prints, on either stream."""
-    nowhere = io.StringIO()
-    with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+    """Show nothing of what Python code prints, on either stream; an ear may hear it."""
+    ear = EAR.get() or Ear()
+    with contextlib.redirect_stdout(ear), contextlib.redirect_stderr(ear):
         yield
 
 

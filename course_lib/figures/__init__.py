@@ -31,10 +31,17 @@ from course_lib.figures.grids import (
     matrices,  # numbers visible, the shape under each
     patches,  # an image, cut
 )
+from course_lib.figures.parts import (
+    heads,  # channels shared out among heads
+    machine,  # the GPT whole, some of its parts bright
+    neurons,  # an MLP: questions, switches, answers
+)
 from course_lib.figures.points import (
+    arrows,  # steps between named points of a plane, circles around some
     fan,  # arrows from one point, for vectors
     landscape,  # a loss over two weights, and steps upon it
     regions,  # two kinds of points, and what a model says everywhere
+    scores,  # a query and keys as arrows, their scores and shares
     shift,  # how each of many probabilities changes
     word_map,  # words as points: near means alike
 )

@@ -4,8 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patches import Circle, FancyArrowPatch, Rectangle
 
 from course_lib.figures.style import (
+    BEHIND,
+    BORDER,
     DPI,
     EMPTY,
     GROUND,
@@ -228,3 +231,144 @@ def _name_spots(axis: Axes, spots: list[tuple], names: list[str]) -> None:
         style = {"xytext": sides[best], "textcoords": "offset points", "fontsize": 9.5}
         colour = TEXT if i else QUERY
         axis.annotate(plain(name), spots[i], color=colour, family=MONO, **style)
+
+
+def arrows(
+    points: dict[str, tuple[float, float]],
+    arrows: Sequence[tuple[str, str, str]],
+    circles: Sequence[tuple[str, float, str]] = (),
+    title: str = "",
+) -> Axes:
+    """Named points in a plane, arrows from one to another, circles around some.
+
+    points: name → (x, y), on one scale across and up. arrows: (from, to, label); those
+    with the same label have the same colour. circles: (name of the centre, radius,
+    label). Raises ValueError for a name that no point has.
+    """
+    named = [name for start, end, _ in arrows for name in (start, end)]
+    for name in [*named, *(centre for centre, *_ in circles)]:
+        if name not in points:
+            raise ValueError(
+                f"No point is called {name!r}: name some of {', '.join(points)}."
+            )
+    axis = blank(card(8.0, 4.4, title))
+    flat = np.array([tuple(map(float, point)) for point in points.values()])
+    _fit_plane(axis, flat, [(*points[name], radius) for name, radius, _ in circles])
+    for name, radius, label in circles:
+        _ring(axis, points[name], radius, label, flat)
+    labels = list(dict.fromkeys(label for *_, label in arrows))
+    for start, end, label in arrows:
+        _step(axis, points[start], points[end], label, SERIES[labels.index(label) % 5])
+    axis.plot(*flat.T, "o", color=TEXT, markersize=6, zorder=4)
+    for word, place in zip(points, spread(flat, list(points), axis)):
+        style = {"color": TEXT, "fontsize": 10, "va": "center", "zorder": 6}
+        axis.text(*place, plain(drawable(word, SANS)), bbox=BEHIND, **style)
+    return axis
+
+
+def _fit_plane(axis: Axes, flat: np.ndarray, rings: list[tuple]) -> None:
+    """Limits that hold all points and rings, one scale across and up."""
+    ends = [(x + side * r, y + side * r) for x, y, r in rings for side in (-1, 1)]
+    every = np.concatenate([flat, np.array(ends).reshape(-1, 2)])
+    middle, span = (every.max(0) + every.min(0)) / 2, np.ptp(every, axis=0)
+    inches = np.array([axis.bbox.width, axis.bbox.height]) / DPI
+    room = inches - (2.4, 0.7)  # for the names
+    scale = max(*(span / room), 1e-6)  # units an inch
+    half = scale * inches / 2
+    axis.set_xlim(middle[0] - half[0], middle[0] + half[0])
+    axis.set_ylim(middle[1] - half[1], middle[1] + half[1])
+
+
+def _ring(
+    axis: Axes, centre: tuple, radius: float, label: str, flat: np.ndarray
+) -> None:
+    """A circle around a point, its label at its top or bottom, far from the points."""
+    look = {"fill": False, "edgecolor": MUTED, "linestyle": (0, (4, 3))}
+    axis.add_patch(Circle(centre, radius, linewidth=1.4, zorder=1, **look))
+    ends = [(centre[0], centre[1] + side * radius) for side in (-1, 1)]
+    place = max(ends, key=lambda end: np.hypot(*(flat - end).T).min())
+    style = {"color": MUTED, "fontsize": 9, "ha": "center", "va": "center"}
+    axis.text(*place, plain(drawable(label, SANS)), bbox=BEHIND, zorder=2, **style)
+
+
+def _step(axis: Axes, start: tuple, end: tuple, label: str, colour: str) -> None:
+    """An arrow between two points, its label beside its middle."""
+    look = {"arrowstyle": "-|>", "color": colour, "linewidth": 2.2}
+    look |= {"shrinkA": 5, "shrinkB": 5, "mutation_scale": 14}
+    axis.add_patch(FancyArrowPatch(start, end, zorder=3, **look))
+    x, y = ((a + b) / 2 for a, b in zip(start, end))
+    across, up = (b - a for a, b in zip(start, end))
+    steep = abs(up) > abs(across)
+    aside = (7, 0) if steep else (0, 9)
+    style = {"xytext": aside, "textcoords": "offset points", "fontsize": 9.5}
+    style |= {"ha": "left" if steep else "center", "va": "center", "bbox": BEHIND}
+    axis.annotate(plain(drawable(label, SANS)), (x, y), color=colour, zorder=5, **style)
+
+
+def scores(
+    query: np.ndarray,
+    keys: np.ndarray,
+    names: Sequence[str],
+    told: Sequence[str],
+    shares: Sequence[float],
+    title: str = "",
+    ring: str = "",
+) -> Axes:
+    """A query and keys as arrows in a plane; beside them each score and its share.
+
+    query (2), keys (N, 2), a name for each key, told: its score in words, shares: what
+    softmax makes of the scores. The last name has the query, too. A circle marks the
+    length 1, which `ring` names.
+    """
+    axis = blank(card(8.0, 3.4, title))
+    tips = np.vstack([keys, query])  # (N + 1, 2)
+    scale = 1.14 / max(1.5, float(np.hypot(*tips.T).max()))  # inches
+    centre = np.array([2.3, 1.36])
+    axis.set_xlim(0, 7.6)
+    axis.set_ylim(0, 2.7)
+    look = {"fill": False, "edgecolor": BORDER, "linewidth": 1.2}
+    axis.add_patch(Circle(centre, scale, linestyle=(0, (4, 3)), **look))
+    style = {"color": MUTED, "fontsize": 9, "ha": "center", "va": "center"}
+    low = centre - (0, scale)
+    axis.text(*low, plain(drawable(ring, SANS)), bbox=BEHIND, zorder=1, **style)
+    colours = [KEY] * len(keys) + [QUERY]
+    spots = centre + scale * tips
+    for spot, colour in zip(spots, colours):
+        look = {"arrowstyle": "-|>", "color": colour, "linewidth": 2.4}
+        look |= {"shrinkA": 0, "shrinkB": 0, "mutation_scale": 14}
+        axis.add_patch(FancyArrowPatch(centre, spot, **look))
+    words = [f"key of {name}" for name in names] + [f"query of {names[-1]}"]
+    for word, colour, place in zip(words, colours, _outside(centre, spots, words)):
+        style = {"color": colour, "fontsize": 9.5, "ha": "center", "va": "center"}
+        axis.text(*place, plain(drawable(word, SANS)), bbox=BEHIND, zorder=5, **style)
+    for i, (name, score, share) in enumerate(zip(names, told, shares, strict=True)):
+        _share(axis, 1.98 - 1.18 * i, f"{names[-1]} → {name}", score, share)
+    return axis
+
+
+def _outside(centre: np.ndarray, spots: np.ndarray, words: Sequence[str]) -> list:
+    """The middle of each word: beyond the tip of its arrow, none over another."""
+    places = []
+    for spot, word in zip(spots, words):
+        way = (spot - centre) / (np.hypot(*(spot - centre)) or 1.0)
+        half = np.array([0.04 * len(word) + 0.06, 0.11])  # inches
+        x, y = spot + way * (half + 0.06)
+        step = 0.21 if way[1] >= 0 else -0.21
+        while any(abs(x - a) < half[0] + b and abs(y - c) < 0.2 for a, c, b in places):
+            y += step
+        places.append((x, y, half[0]))
+    return [(x, y) for x, y, _ in places]
+
+
+def _share(axis: Axes, y: float, name: str, score: str, share: float) -> None:
+    """Who looks at whom, the share as a bar from 0 to 1, and the score behind it."""
+    left, wide = 4.75, 2.25
+    style = {"color": TEXT, "fontsize": 10, "va": "center"}
+    axis.text(left, y + 0.27, plain(drawable(name, SANS)), **style)
+    style |= {"color": MUTED, "fontsize": 9.5}
+    axis.text(left, y - 0.28, plain(score), **style)
+    for part, colour in ((1.0, EMPTY), (share, KEY)):
+        look = {"color": colour, "linewidth": 0}
+        axis.add_patch(Rectangle((left, y - 0.12), wide * part, 0.24, **look))
+    style |= {"color": TEXT}
+    axis.text(left + wide + 0.08, y, f"{share:.2f}", **style)

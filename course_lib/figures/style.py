@@ -12,6 +12,7 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.patches import Rectangle
 
 GROUND, TEXT, MUTED, EMPTY = "#16181D", "#EAEAEA", "#9AA0A6", "#2A2E36"
+BORDER = "#5E6570"  # the edge of what stays behind
 DIM = "#3E6D8A"  # the key colour, for all but the first of several bars
 QUERY, KEY, VALUE = "#F0E442", "#56B4E9", "#D55E00"
 MLP, EXTRA = "#009E73", "#CC79A7"

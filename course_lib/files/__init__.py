@@ -10,9 +10,19 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-def address() -> str:
-    """Where the course is kept, as pyproject.toml says."""
+def project() -> dict:
+    """What pyproject.toml says of the course."""
     import tomllib  # not in a Python that is too old to run the course
 
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    return project["project"]["urls"]["Repository"]
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)["project"]
+
+
+def address() -> str:
+    """Where the course is kept."""
+    return project()["urls"]["Repository"]
+
+
+def version() -> str:
+    """The version of the course, such as "0.1.0"."""
+    return project()["version"]

@@ -21,6 +21,10 @@ COLAB_AGAIN = (
     "Run this cell again in a minute. If it fails twice: Runtime → Disconnect and delete "
     "runtime, then Runtime → Run all."
 )
+KEEPING = (
+    "To keep what you type: File → Save a copy in Drive. To guess before you see: "
+    "Edit → Clear all outputs."
+)
 
 
 def on_colab() -> bool:

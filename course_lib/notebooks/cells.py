@@ -14,9 +14,21 @@ from nbformat import NotebookNode
 
 from course_lib.errors import Problem
 from course_lib.exercises import kinds, registry, stubs
-from course_lib.files import ROOT
+from course_lib.files import ROOT, address, version
 
 FOLDER = ROOT / "notebooks"
+SET_UP = """\
+import sys
+from subprocess import getstatusoutput
+
+clone = "git clone -q --depth 1 ADDRESS"
+if "google.colab" in sys.modules:
+    failed, said = getstatusoutput(f"ls next-token || {clone} -b vVERSION || {clone}")
+    assert not failed, said  # git's own words
+sys.path[:0] = ["next-token", ".."]  # Colab's copy, or the folder above this one
+from course_lib import devices
+
+print(devices.ready("VERSION"))"""
 
 
 def paths(numbers: list[str] | None = None) -> list[Path]:
@@ -56,11 +68,12 @@ def cell(path: Path, id: str) -> str:
 
 
 def derive(notebook: NotebookNode, lesson: str) -> NotebookNode:
-    """Write tasks, stubs, checks and answers into a lesson's exercise cells.
+    """Write the set-up cell, and tasks, stubs, checks and answers of the exercises.
 
     Each exercise has four cells with ids task-NAME, stub-NAME, check-NAME, help-NAME.
     """
     cells = {one.id: one for one in notebook.cells}
+    cells["set-up"].source = set_up()
     for exercise in registry.exercises(lesson):
         end = exercise.name.replace("_", "-")
         for id, source, tag in (
@@ -74,6 +87,15 @@ def derive(notebook: NotebookNode, lesson: str) -> NotebookNode:
             cells[id].source = source
             cells[id].metadata = {"tags": [tag]}
     return notebook
+
+
+def set_up() -> str:
+    """The first cell of every lesson: it finds the course, or fetches it on Colab.
+
+    The tag of the lesson's own version is fetched; a repository without it, such as a
+    fork, as it stands.
+    """
+    return SET_UP.replace("ADDRESS", address()).replace("VERSION", version())
 
 
 def typed(notebook: NotebookNode) -> list[str]:

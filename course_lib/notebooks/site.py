@@ -1,8 +1,8 @@
 """Turn the lessons into web pages: one a lesson, and a contents page.
 
-Plain files, without a script and without a request to any other place: a folder of them
-reads well from a disk, from a school's server and from any host of pages. Nothing is
-run: a page shows what the notebook holds. `python -m course_lib site OUT` does it all;
+Plain files, without a request to any other place: a folder of them reads well from a
+disk, from a school's server and from any host of pages. Nothing is run: a page shows
+what the notebook holds. One script, of the search, hides what does not match. `python -m course_lib site OUT` does it all;
 how the pages look is in `site_template/`.
 """
 
@@ -21,11 +21,12 @@ from tqdm import tqdm
 
 from course_lib.errors import Problem
 from course_lib.files import ROOT, address
+from course_lib.notebooks import ledger
 
 FOLDER = ROOT / "notebooks"
 TEMPLATE = Path(__file__).parent / "site_template"
 ADDRESS = address()
-COPIED = ("style.css", "icon.svg")  # from site_template/, as they are
+COPIED = ("style.css", "icon.svg", "search.js")  # from site_template/, as they are
 LIST = "site-files.txt"  # in every site: the names of what was written
 # The first that an output has is shown; whatever it is, it has the last.
 SHOWN = ["image/png", "text/markdown", "text/plain"]
@@ -98,6 +99,18 @@ def sections(notebook: NotebookNode) -> list[dict]:
                 text = re.sub("[`*]", "", text)
                 found.append({"id": cell.id, "text": text, "level": len(marks)})
     return found
+
+
+def fold(notebook: NotebookNode) -> None:
+    """Mark, in its metadata, each cell whose outputs would give a guess away: from the
+    cell after a guess's place to the one that tells."""
+    open_guess = False
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        if cell.cell_type == "code":
+            if open_guess and cell.outputs:
+                cell.metadata["folded"] = True
+            open_guess = "guess" in tags or (open_guess and "reveal" not in tags)
 
 
 # What is written ---------------------------------------------------------------------
@@ -176,12 +189,12 @@ def address(link: str, base: Path) -> str:
 def finish(html: str, base: Path) -> str:
     """Prose with its links made to lead somewhere, and its tables made readable.
 
-    Raises Problem if it holds a formula in TeX: to show one would take a script.
+    Formulas in TeX become MathML. Raises Problem for one that can't be read.
     """
     from bs4 import BeautifulSoup
 
     prose = BeautifulSoup(html, "html.parser")
-    refuse_formulas(prose)
+    typeset(prose)
     for link in prose("a", href=True):
         link["href"] = address(link["href"], base)
     link_files(prose)
@@ -191,14 +204,36 @@ def finish(html: str, base: Path) -> str:
     return str(prose)
 
 
-def refuse_formulas(prose) -> None:
-    """Raise Problem if prose holds TeX."""
+def typeset(prose) -> None:
+    """Turn each formula in TeX into MathML, which browsers draw by themselves.
+
+    Raises Problem for one that can't be read.
+    """
+    from bs4 import BeautifulSoup
+    from latex2mathml.converter import convert
+
     for text in prose(string=re.compile(r"\$[^$]+\$|\\begin\{")):
-        if not text.find_parent(["code", "pre"]):
-            raise Problem(
-                f"The site shows no TeX, but the prose says {text.strip()[:60]!r}. "
-                "Write it in plain signs, as code, or in a picture."
-            )
+        if text.find_parent(["code", "pre"]):
+            continue
+        parts = re.split(r"\$\$?([^$]+)\$\$?", str(text))
+        if len(parts) % 2 == 0 or r"\begin{" in "".join(parts[::2]):
+            raise Problem(f"The site can't typeset {text.strip()[:60]!r}: use $…$.")
+        made = []
+        for i, part in enumerate(parts):
+            if i % 2 == 0:
+                made.append(prose.new_string(part))
+                continue
+            try:
+                mathml = convert(part.strip())
+                if "\\" in mathml:  # a command that it doesn't know
+                    raise ValueError(mathml)
+                formula = BeautifulSoup(mathml, "html.parser").math
+            except Exception as error:  # whatever the converter stumbles on
+                raise Problem(f"The site can't typeset ${part}$: {error!r}.") from error
+            del formula["xmlns"]
+            formula["aria-label"] = part.strip()
+            made.append(formula)
+        text.replace_with(*made)
 
 
 def link_files(prose) -> None:
@@ -227,6 +262,7 @@ def write_lessons(
     ends = [None, *found, None]
     for i, lesson in enumerate(tqdm(found, unit="lesson", disable=not bar)):
         notebook = nbformat.read(lesson.path, as_version=4)
+        fold(notebook)
         first = take_pictures(notebook, lesson, folder)[0]
         more = {"lesson": lesson, "before": ends[i], "after": ends[i + 2]}
         more["sections"] = sections(notebook)
@@ -258,6 +294,64 @@ def write_contents(readme: str, found: list[Lesson], about: dict, folder: Path) 
     (folder / "index.html").write_text(html, encoding="utf-8")
 
 
+def entries(found: list[Lesson]) -> list[dict]:
+    """What can be searched: every section of the lessons, claim and word, with its text.
+
+    Each is {"kind", "title", "link", "text"}.
+    """
+    listed = []
+    for lesson in found:
+        notebook = nbformat.read(lesson.path, as_version=4)
+        here = {"title": lesson.question, "link": lesson.page, "text": ""}
+        for cell in notebook.cells:
+            if cell.cell_type != "markdown" or cell.id == "card":
+                continue
+            heads = re.findall(r"(?m)^##+ (.+)$", cell.source)
+            if heads:
+                listed.append(here | {"kind": f"Lesson {lesson.number}"})
+                link = f"{lesson.page}#{cell.id}"
+                here = {"title": re.sub("[`*]", "", heads[0]), "link": link, "text": ""}
+            here["text"] += " " + prose_of(cell.source)
+        listed.append(here | {"kind": f"Lesson {lesson.number}"})
+    for claim in ledger.claims():
+        text = f"{claim.verdict} {claim.condition} {claim.measured}"
+        link = f"claims.html#{claim.id}"
+        row = {"kind": "Claim", "title": claim.claim, "link": link, "text": text}
+        listed.append(row)
+    for term in ledger.glossary():
+        link = f"glossary.html#{slug(term)}"
+        text = prose_of(term.sentence)
+        listed.append({"kind": "Word", "title": term.word, "link": link, "text": text})
+    return listed
+
+
+def prose_of(markdown: str) -> str:
+    """Markdown's words without its marks, code and folds, on one line."""
+    text = re.sub(r"(?ms)^```.*?^```", "", markdown)
+    text = re.sub(r"<[^>]+>|\]\([^)]*\)|[*`#|$\[]", " ", text)
+    return " ".join(text.split())
+
+
+def slug(term: ledger.Term) -> str:
+    """What a term is called in an address: "kv-cache-06"."""
+    return re.sub(r"\W+", "-", f"{term.word}-{term.notebook[:2]}").strip("-").lower()
+
+
+def write_pages(found: list[Lesson], about: dict, folder: Path) -> None:
+    """Write the pages of claims, of words, and the search over all of it."""
+    environment = exporter(FOLDER).environment
+    words = [{"slug": slug(term), "term": term} for term in ledger.glossary()]
+    pages = {
+        "claims": {"claims": ledger.claims()},
+        "glossary": {"words": words},
+        "search": {"entries": entries(found)},
+    }
+    for name, more in pages.items():
+        page = environment.get_template(f"{name}.html.j2")
+        html = page.render(resources=about | more)
+        (folder / f"{name}.html").write_text(html, encoding="utf-8")
+
+
 def write_all(folder: Path, bar: bool) -> None:
     """Write the whole site into a folder that is not there yet."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -265,6 +359,7 @@ def write_all(folder: Path, bar: bool) -> None:
     folder.mkdir()
     found = table(readme, sorted(FOLDER.glob("[0-9][0-9]_*.ipynb")))
     write_contents(readme, write_lessons(found, about, folder, bar), about, folder)
+    write_pages(found, about, folder)
     for name in COPIED:
         shutil.copy(TEMPLATE / name, folder)
     names = [*files(folder), LIST]

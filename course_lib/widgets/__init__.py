@@ -12,17 +12,27 @@ from course_lib.widgets.attention import (
 )
 from course_lib.widgets.controls import (
     choice,  # one of a few things
+    dial,  # a number with a fraction
     slider,  # a whole number
     steer,  # a picture that controls move
+    switch,  # on or off
     text_box,  # a line of text, answered on Enter
 )
 from course_lib.widgets.explorers import (
+    merge_explorer,  # type a sentence, apply one merge after the other
     next_token_explorer,  # type a text, see what comes next
     token_explorer,  # type a text, see how it is cut
+)
+from course_lib.widgets.labs import (
+    analogy_lab,  # type three words, see what is to c as b is to a
+    score_lab,  # turn a query and a key, see score and shares
 )
 from course_lib.widgets.pictures import (
     frame,  # what a picture stands in: on a narrow page it can be scrolled
     live,  # a picture that changes while a cell runs
     picture,  # a picture that a widget can change
     show,  # a picture, its caption, and a widget where it can live
+)
+from course_lib.widgets.writing import (
+    writing_box,  # type a prompt, have the model write on, stop it
 )

@@ -10,7 +10,8 @@ from course_lib import figures
 from course_lib.widgets.pictures import frame, picture
 
 WIDE = ipywidgets.Layout(width="auto", max_width="768px")  # as wide as a picture
-LABEL = {"description_width": "90px"}  # "Temperature" is cut short at the usual 80
+LABEL = {"description_width": "104px"}  # "Temperature" is cut short at the usual 80
+ENTER = "Type here, then press Enter"
 
 
 def slider(name: str, low: int, high: int, value: int, step: int = 1):
@@ -36,10 +37,26 @@ def choice(name: str, options: list, value=None):
     return box
 
 
+def dial(name: str, low: float, high: float, value: float, step: float = 0.1):
+    """A slider of numbers with a fraction, such as a temperature."""
+    numbers = {"value": value, "min": low, "max": high, "step": step}
+    box = ipywidgets.FloatSlider(description=name, style=LABEL, **numbers)
+    box.layout = ipywidgets.Layout(width="auto", max_width="440px")
+    return box
+
+
+def switch(name: str, value: bool):
+    """Something that is on or off; Space turns it."""
+    box = ipywidgets.Checkbox(description=name, value=value, indent=False)
+    box.layout = ipywidgets.Layout(width="auto", max_width="440px")
+    return box
+
+
 def text_box(name: str, value: str):
-    """A line of text, answered when Enter is pressed."""
+    """A line of text, answered when Enter is pressed; its name says so."""
     look = {"style": LABEL, "layout": WIDE, "continuous_update": False}
-    return ipywidgets.Text(description=name, value=value, **look)
+    look |= {"description": f"{name} (Enter)", "placeholder": ENTER}
+    return ipywidgets.Text(value=value, **look)
 
 
 def steer(

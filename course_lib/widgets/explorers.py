@@ -1,16 +1,18 @@
 """Type a text, see what a model or a tokenizer makes of it. Lessons 00 and 01 first."""
 
 from collections.abc import Callable
+from itertools import chain
 
 import ipywidgets
 from matplotlib.axes import Axes
 
 from course_lib import figures, sampling, tokenizer
-from course_lib.widgets.controls import LABEL, WIDE
+from course_lib.widgets.controls import LABEL, WIDE, dial, slider, text_box
 from course_lib.widgets.pictures import frame, picture
 
 LONGEST = 2_000  # characters of a typed text that are cut; the rest waits
 MOST_IDS = 400  # tokens that the model reads in one go: about a second
+SENTENCE = 200  # characters of a text that is merged step by step
 
 
 def next_token_explorer(
@@ -20,13 +22,7 @@ def next_token_explorer(
 
     encoding is a tiktoken.Encoding. Returns the picture for `text` and the widget.
     """
-    box = ipywidgets.Text(
-        value=text, description="Text", style=LABEL, continuous_update=False
-    )
-    heat = ipywidgets.FloatSlider(
-        value=1.0, min=0.1, max=2.0, step=0.1, description="Temperature", style=LABEL
-    )
-    box.layout, heat.layout = WIDE, ipywidgets.Layout(width="auto", max_width="400px")
+    box, heat = text_box("Text", text), dial("Temperature", 0.1, 2.0, 1.0)
     buttons = [ipywidgets.Button() for _ in range(choices)]
     note = ipywidgets.HTML()
     tokens = [""] * choices
@@ -83,6 +79,7 @@ def token_explorer(
     encodings: name → tiktoken.Encoding. Returns the picture for `text` and the widget.
     """
     box = ipywidgets.Textarea(value=text, description="Text", rows=3, layout=WIDE)
+    box.style, box.placeholder = LABEL, "Type here: it is cut while you type"
     note = ipywidgets.HTML()
 
     def draw() -> tuple[Axes, str]:
@@ -105,3 +102,67 @@ def token_explorer(
 
     box.observe(update, "value")
     return axis, ipywidgets.VBox([box, frame(image), note])
+
+
+def merge_explorer(
+    ranks: dict[bytes, int], text: str, pattern: str = tokenizer.GPT2_SPLIT
+) -> tuple[Axes, ipywidgets.VBox]:
+    """Type a sentence, move a slider: so many merges have been applied to it.
+
+    ranks: token → its rank, such as tokenizer.train gives, or tokenizer.gpt2_ranks(). The
+    picture for `text` after all merges comes back, and the widget. The tokens that the
+    last merge made are bright.
+    """
+    box, note = text_box("Text", text), ipywidgets.HTML()
+    steps = merged(text[:SENTENCE], ranks, pattern)
+    at = slider("Merges", 0, len(steps) - 1, len(steps) - 1)
+
+    def draw() -> Axes:
+        parts, made = steps[at.value]
+        bright = [float(part == made) for part in parts]
+        title = f"After {at.value} of {len(steps) - 1} merges: {len(parts)} tokens"
+        label = "bytes" if made is None else f"just made: {figures.visible(made)}"
+        return figures.token_strip([parts], [label], title, bright)
+
+    axis = draw()
+    image = picture(axis)
+
+    def update(_) -> None:
+        image.value = figures.png(draw())
+
+    def reread(_) -> None:
+        nonlocal steps
+        steps = merged(box.value[:SENTENCE], ranks, pattern)
+        left = len(box.value) - SENTENCE
+        note.value = f"the last {left:,} characters are not read" if left > 0 else ""
+        at.max = len(steps) - 1
+        at.value = at.max
+        update(None)
+
+    at.observe(update, "value")
+    box.observe(reread, "value")
+    return axis, ipywidgets.VBox([box, at, frame(image), note])
+
+
+def merged(
+    text: str, ranks: dict[bytes, int], pattern: str = tokenizer.GPT2_SPLIT
+) -> list[tuple[list[bytes], bytes | None]]:
+    """A text's tokens before the first merge, after it, and so on to the last.
+
+    With each stands the token that was made, None at first. A merge is applied wherever
+    its pair stands; the lowest rank comes first, as in training. No token spans two
+    chunks.
+    """
+    chunks = [
+        [bytes([byte]) for byte in tokenizer.to_bytes(chunk)]
+        for chunk in tokenizer.split(text, pattern)
+    ]
+    steps = [(list(chain(*chunks)), None)]
+    while True:
+        pairs = [pair for chunk in chunks for pair in tokenizer.neighbours(chunk)]
+        known = [pair for pair in pairs if pair[0] + pair[1] in ranks]
+        if not known:
+            return steps
+        pair = min(known, key=lambda pair: ranks[pair[0] + pair[1]])
+        chunks = [tokenizer.merge(chunk, pair) for chunk in chunks]
+        steps.append((list(chain(*chunks)), pair[0] + pair[1]))

@@ -1,7 +1,9 @@
 """The environment and the command line, with nothing installed but Python."""
 
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import venv
@@ -121,17 +123,48 @@ def test_a_failed_install_leaves_no_stamp(monkeypatch, tmp_path):
     assert not environment.is_ready("lab", tmp_path)
 
 
-def test_lab_opens_the_lesson_and_not_a_copy_of_it(tmp_path, monkeypatch):
-    (tmp_path / "notebooks").mkdir()
-    for name in ("00_next_token-Copy1.ipynb", "00_next_token.ipynb"):
-        (tmp_path / "notebooks" / name).touch()
+def opened_by(monkeypatch, *words) -> tuple[list, dict]:
+    """What `lab` starts, and in which environment."""
     opened = []
-    monkeypatch.setattr(lab, "ROOT", tmp_path)
-    monkeypatch.setattr(lab, "attended", lambda words: opened.append(words))
+    monkeypatch.setattr(lab, "attended", lambda words, env: opened.append((words, env)))
     done = subprocess.CompletedProcess([], 0)
     monkeypatch.setattr(lab.subprocess, "run", lambda words: done)
-    command_line.main(["lab", "--no-install", "--no-browser"])
-    assert opened[0][3].name == "00_next_token.ipynb"
+    monkeypatch.setattr(lab.copies, "prepare", lambda: ["03: a newer one"])
+    monkeypatch.setattr(lab.copies, "start_anew", lambda number: f"{number} is fresh")
+    command_line.main(["lab", "--no-install", "--no-browser", *words])
+    return opened[0]
+
+
+def test_lab_opens_the_learners_copy_and_prints_one_address(monkeypatch, capsys):
+    words, env = opened_by(monkeypatch)
+    said = capsys.readouterr().out
+    assert words[3] == ROOT / "my_lessons" / "00_next_token.ipynb"
+    addresses = re.findall(r"http://\S+", said)
+    assert len(addresses) == 1 and env["JUPYTER_TOKEN"] in addresses[0]
+    assert addresses[0].split("?")[0].endswith("/lab/tree/00_next_token.ipynb")
+    assert not [word for word in words if env["JUPYTER_TOKEN"] in str(word)]
+    assert "03: a newer one" in said
+    (settings,) = Path(env["JUPYTER_CONFIG_PATH"]).glob("labconfig/page_config.json")
+    assert "announcements" in settings.read_text()  # no pop-up that asks about news
+
+
+def test_lab_opens_the_lesson_that_is_asked_for(monkeypatch, capsys):
+    assert opened_by(monkeypatch, "3")[0][3].name == "03_attention.ipynb"
+    words, _ = opened_by(monkeypatch, "--fresh", "05")
+    assert words[3].name == "05_transformer.ipynb"
+    assert "05 is fresh" in capsys.readouterr().out
+    with pytest.raises(Problem, match="There is no lesson '99'"):
+        command_line.main(["lab", "--no-install", "99"])
+
+
+def test_a_port_that_is_taken_is_not_offered():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert lab.free_port(port) != port
+    with pytest.raises(Problem, match="--port"):
+        lab.free_port(99_999)
 
 
 @pytest.mark.parametrize(

@@ -56,9 +56,15 @@ def test_plain_answer_passes_too(exercise, capsys):
 
 @pytest.mark.parametrize("exercise", ALL, ids=name)
 def test_every_mistake_is_told_by_its_own_sentence_and_every_check_finds_one(exercise):
+    """On one seed; tests/slow takes more."""
+    told_by_its_own_sentence(exercise, (0,))
+
+
+def told_by_its_own_sentence(exercise, seeds):
+    """Check every mistake on these seeds, and which of the checks find one."""
     found = set()
     for wrong in exercise.wrong:
-        for seed in SEEDS:
+        for seed in seeds:
             results = run.results(exercise, wrong.answer, seed)
             said = run.first_words(results)
             assert said is not None and wrong.words in said, (wrong.name, seed, said)
@@ -236,9 +242,25 @@ def chatty(question):
     return "x"
 
 
-def test_what_an_answer_prints_is_dropped(capsys):
+def test_what_an_answer_prints_is_shown_shortened(capsys):
     classroom.check("00.pirate_script", chatty)
-    assert "debugging" not in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "  It printed:\n    debugging" in said and "…\n" in said
+    assert said.count("debugging") < 30 and said.endswith("the course's own.\n")
+    long = "x" * 300 + "\n" * 5 + "y\nz\nlast"
+    assert classroom.printed(long).count("x") == 80
+    assert "last" not in classroom.printed(long) and "…" in classroom.printed(long)
+    assert classroom.printed("\n") == ""
+
+
+def test_what_is_printed_without_end_is_not_kept(capsys):
+    def endless(question):
+        while True:
+            print("again " * 1000)
+
+    with run.listening() as ear:
+        classroom.verdict(classroom.find("00.pirate_script"), endless)
+    assert 0 < len(ear.getvalue()) <= run.MOST_HEARD
 
 
 def test_the_line_of_an_error_is_named(capsys):

@@ -6,7 +6,6 @@ import inspect
 import re
 import subprocess
 import sys
-import tomllib
 from importlib import import_module
 from pathlib import Path
 
@@ -15,11 +14,11 @@ import pytest
 
 from course_lib.errors import Problem
 from course_lib.exercises import registry
-from course_lib.files import ROOT, address
-from course_lib.notebooks import cells, curriculum, refresh
+from course_lib.files import ROOT, address, version
+from course_lib.notebooks import cells, curriculum, ledger, refresh
 
 PATHS = cells.paths()
-LEDGER = tomllib.loads((ROOT / "tests" / "claims.toml").read_text())
+LEDGER = ledger.table()
 ADDRESS = address()
 every_lesson = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 
@@ -126,7 +125,7 @@ def test_cells_are_short(path):
     assert sizes[len(sizes) // 2] <= 8
     assert sizes[int(len(sizes) * 0.9)] <= 16
     assert sizes[-1] <= 30
-    assert len(lines(next(cell for cell in code if cell.id == "set-up"))) <= 8
+    assert len(lines(next(cell for cell in code if cell.id == "set-up"))) <= 9
 
 
 @every_lesson
@@ -176,8 +175,9 @@ def test_pictures_have_captions_and_alternative_texts(path):
 
 def test_set_up_cell_is_the_same_everywhere():
     sources = {cells.cell(path, "set-up") for path in PATHS}
-    assert len(sources) == 1
-    assert f"git clone --depth 1 {ADDRESS}" in sources.pop()
+    assert sources == {cells.set_up()}
+    assert f'git clone -q --depth 1 {ADDRESS}"' in cells.set_up()
+    assert f"-b v{version()}" in cells.set_up()
 
 
 @every_lesson

@@ -15,6 +15,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import nbformat
 import pytest
 
 from course_lib.errors import Problem
@@ -23,7 +24,8 @@ from course_lib.notebooks import site
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LESSONS = [path.stem for path in NOTEBOOKS]
-PAGES = ["index", *LESSONS]
+MORE = ["claims", "glossary", "search"]
+PAGES = ["index", *MORE, *LESSONS]
 VOID = {"meta", "link", "img", "br", "hr", "input", "wbr"}
 HOSTS = {"github.com", "colab.research.google.com"}  # where a link may lead
 BLOB = f"{site.ADDRESS}/blob/main"
@@ -112,7 +114,7 @@ def test_page_is_whole(pages, name):
     levels = [int(one[1]) for one, _ in page.elements if re.fullmatch("h[1-6]", one)]
     assert levels[0] == 1 and all(b <= a + 1 for a, b in zip(levels, levels[1:]))
     labels = [nav["aria-label"] for nav in page.all("nav")]
-    assert len(labels) == len(set(labels)) == (0 if name == "index" else 2)
+    assert len(labels) == len(set(labels)) == (2 if name in LESSONS else 0)
 
 
 def test_the_parser_notices_mistakes(tmp_path):
@@ -128,7 +130,7 @@ def test_the_parser_notices_mistakes(tmp_path):
 @every_page
 def test_every_picture_is_there_and_described(pages, built, name):
     pictures = pages[name].all("img")
-    assert len(pictures) > 3
+    assert len(pictures) > (0 if name in MORE else 3)
     for picture in pictures:
         assert (built / picture["src"]).is_file()
         assert picture["src"] == "icon.svg" or len(picture["alt"]) > 10
@@ -136,9 +138,12 @@ def test_every_picture_is_there_and_described(pages, built, name):
 
 @every_page
 def test_nothing_comes_from_elsewhere(pages, built, name):
-    """No script, no address of another host, no frame: what a page loads is beside it."""
+    """No address of another host, no frame, and no script but that of the search, which
+    is a file beside it: what a page loads is beside it."""
     page = pages[name]
-    for wanted in ("script", "iframe", "object", "embed", "base", "style", "form"):
+    scripts = [{"src": "search.js", "defer": None}] if name == "search" else []
+    assert page.all("script") == scripts
+    for wanted in ("iframe", "object", "embed", "base", "style", "form"):
         assert page.all(wanted) == []
     for element, attributes in page.elements:
         assert not any(key.startswith("on") or key == "style" for key in attributes)
@@ -152,7 +157,8 @@ def test_the_style_sheet_and_the_icon_load_nothing(built):
     for name in site.COPIED:
         text = (built / name).read_text(encoding="utf-8")
         text = text.replace('xmlns="http://www.w3.org/2000/svg"', "")  # only a name
-        assert not re.search(r"url\(|@import|//|<script|href", text), name
+        text = re.sub(r"(?m)^\s*// .*$", "", text)  # a remark in a script
+        assert not re.search(r"url\(|@import|//|<script|href|fetch|eval", text), name
 
 
 @every_page
@@ -165,6 +171,8 @@ def test_every_link_leads_somewhere(pages, built, name):
         if parts.scheme:
             assert parts.scheme == "https" and parts.hostname in HOSTS, link
             in_the_repository(link)
+        elif parts.path.startswith("pictures/"):
+            assert (built / parts.path).is_file(), link
         else:
             target = pages[Path(parts.path).stem] if parts.path else page
             assert not parts.path or (built / parts.path).is_file(), link
@@ -329,11 +337,51 @@ def test_code_that_names_a_file_leads_to_it():
     assert site.finish(listing, ROOT) == listing
 
 
-@pytest.mark.parametrize("tex", ["$x^2$", "$$\nx\n$$", r"\begin{align}x\end{align}"])
-def test_a_formula_in_tex_is_refused(tex):
-    with pytest.raises(Problem, match=r"shows no TeX.*plain signs"):
+@pytest.mark.parametrize(
+    ("tex", "element"),
+    [
+        ("$x^2$", "msup"),
+        ("$$\nx_i\n$$", "msub"),
+        (r"$\frac{QK^\top}{\sqrt{D}}$", "mfrac"),
+        (r"$\frac{\partial L}{\partial w}$", "mfrac"),
+    ],
+)
+def test_a_formula_in_tex_becomes_mathml(tex, element):
+    html = site.finish(f"<p>so {tex} is</p>", ROOT)
+    assert f"<{element}>" in html and "$" not in html and "</math> is</p>" in html
+    assert 'aria-label="' in html
+    code = site.finish(f"<pre>{tex}</pre><p>5 $ or <code>{tex}</code></p>", ROOT)
+    assert "<math" not in code and tex in code
+
+
+@pytest.mark.parametrize(
+    "tex", [r"$x_1_2$", r"$\foo{x}$", r"\begin{align}x\end{align}"]
+)
+def test_a_formula_that_cannot_be_read_is_refused(tex):
+    with pytest.raises(Problem, match="can't typeset"):
         site.finish(f"<p>so {tex} is</p>", ROOT)
-    assert tex in site.finish(f"<pre>{tex}</pre><p>5 $ or <code>{tex}</code></p>", ROOT)
+
+
+def test_what_answers_a_guess_is_folded():
+    """From the cell after the guess to the one that tells, and no further."""
+    new, code = nbformat.v4.new_notebook(), nbformat.v4.new_code_cell
+    out = [nbformat.v4.new_output("stream", text="0.18")]
+    tags = ["guess", "", "reveal", ""]
+    new.cells = [code("x", metadata={"tags": [t] * bool(t)}, outputs=out) for t in tags]
+    site.fold(new)
+    assert ["folded" in c.metadata for c in new.cells] == [False, True, True, False]
+    lesson = {"lesson": {"number": "00"}, "sections": [], "before": None, "after": None}
+    html, _ = site.exporter(ROOT).from_notebook_node(new, resources=lesson)
+    assert html.count("Make your guess, then open") == 2
+
+
+def test_the_search_finds_sections_claims_and_words(built):
+    html = (built / "search.html").read_text(encoding="utf-8")
+    assert html.count("<li data-text=") > 200
+    for kind in ("Lesson 00", "Claim", "Word"):
+        assert f">{kind}</span>" in html
+    assert 'href="glossary.html#attention-03"' in html
+    assert re.search(r'<li data-text="[^"]*softmax', html)
 
 
 def test_a_table_without_a_head_has_names_of_rows():

@@ -7,6 +7,7 @@ real Chromium opens them, types, presses keys and clicks. Nothing may leave this
 import ast
 import dis
 import importlib.util
+import inspect
 import json
 import os
 import re
@@ -25,7 +26,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from course_lib import inside
+from course_lib import inside, widgets
 from course_lib.notebooks.saved import LIVE, SAVING
 
 try:
@@ -37,10 +38,21 @@ ROOT = Path(__file__).resolve().parents[2]
 MAKERS = {"widgets", "ipywidgets"}  # their parts make widgets, but STILL
 STILL = {"show", "live"}
 ALSO = {"07_backprop": {"train-letters"}}  # cells that change what other cells made
-CONTROLS = "[role=slider], input[type=text], textarea"
+CONTROLS = "[role=slider], input[type=text], input[type=checkbox], textarea"
 TABBED = f"{CONTROLS}, button:not([disabled]), [role=button]"
 TYPED = [f"{n} {'Unbelievable! ' * 12}{n} professors and" for n in ("Two", "Three")]
 SHORT = {"07_backprop.trained-step": ["wher", "that"]}  # this one wants four letters
+# Every kind of widget that the index has, and what is typed into its lines of text.
+KINDS = {
+    "analogy_lab": ["queen", "paris"],  # for a word without a vector nothing moves
+    "attention_explorer": TYPED,
+    "merge_explorer": TYPED,
+    "next_token_explorer": TYPED,
+    "score_lab": [],
+    "steer": TYPED,
+    "token_explorer": TYPED,
+    "writing_box": TYPED,
+}
 THEMES_AND_WIDTHS = [("Light", 1280), ("Light", 800), ("Dark", 800), ("Dark", 1280)]
 SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none"},
@@ -245,6 +257,14 @@ CELLS = {  # lesson → the cells that its widgets need
     lesson: {id for name in WIDGETS if name.startswith(lesson) for id in WIDGETS[name]}
     for lesson in sorted({name.split(".")[0] for name in WIDGETS})
 }
+
+
+def kind_of(name: str) -> str:
+    """Which of the index's widgets a lesson's cell makes; the last one, if several."""
+    lesson, id = name.split(".")
+    cell = next(c for c in read_lesson(lesson)["cells"] if c["id"] == id)
+    calls = re.findall(r"\b(\w+)\(", code_of(cell))
+    return [name for name in calls if name in KINDS][-1]
 
 
 @dataclass
@@ -541,7 +561,11 @@ def nudge(here: Visit, control) -> None:
         for key in keys[::-1] if float(now) == float(most) else keys:
             press(here, key)
         return
-    before, texts = picture(here), SHORT.get(here.name, TYPED)
+    before = picture(here)
+    if control.get_attribute("type") == "checkbox":
+        press(here, "Space")
+        return
+    texts = SHORT.get(here.name) or KINDS[kind_of(here.name)]
     text = next(text for text in texts if text != control.input_value())
     here.page.keyboard.press("ControlOrMeta+a")
     here.page.keyboard.insert_text(text)  # at once, as by ControlOrMeta+v
@@ -973,6 +997,16 @@ def test_widgets_of_every_kind_are_among_those_tested():
     late = {"03_attention.bank-drift", "04_mlp.toy-picture", "07_backprop.real-picture"}
     assert {*late, *SHORT} <= {*WIDGETS}
     assert ALSO.keys() <= CELLS.keys()
+
+
+@pytest.mark.one
+def test_every_kind_of_widget_is_known_here():
+    """A widget that is new in the index says here what may be typed into it."""
+    makers = inspect.getmembers(widgets, inspect.isfunction)
+    kinds = [n for n, f in makers if "Axes, ipywidgets" in str(inspect.signature(f))]
+    assert sorted(kinds) == sorted(KINDS)
+    for name in WIDGETS:
+        assert kind_of(name) in KINDS
 
 
 def test_a_cell_needs_whoever_named_last_what_it_uses():
