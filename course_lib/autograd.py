@@ -118,8 +118,8 @@ def to_value(number: Value | float) -> Value:
 def history(node) -> list:
     """A Value or Array and all that it was made from, the youngest first.
 
-    A result is younger than its operands. So whoever comes up in this order has heard
-    from everything that it went into.
+    A result is younger than its operands. So in this order each comes after all the
+    results that it was used in.
     """
     found, waiting = {node}, [node]
     while waiting:

@@ -6,6 +6,7 @@ No other file names a kind of device. Of the stage: nobody has to type it.
 import contextlib
 import os
 import platform
+import sys
 from collections.abc import Callable, Iterator
 
 # Threads that wait by spinning starve each other as soon as another program wants a
@@ -158,6 +159,28 @@ def describe(device: torch.device) -> str:
     return f"cpu, {count} thread{'s' * (count > 1)}"
 
 
+NOT_DEFINED = (
+    "If a cell above makes {name!r}, run that first: Run → Run All Above Selected Cell "
+    "(in Colab: Runtime → Run before)."
+)
+
+
+def explain_missing_names() -> None:
+    """Let a NameError in a notebook say what to do: run the cells above first."""
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    if shell is None:
+        return
+
+    def explain(shell, kind, error, trace, tb_offset=None) -> None:
+        shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
+        if kind is NameError:  # not a name that a function uses before it binds it
+            print(NOT_DEFINED.format(name=error.name), file=sys.stderr)
+
+    shell.set_custom_exc((NameError,), explain)
+
+
 def ready(lesson: str = "") -> str:
     """Prepare this machine for a lesson; return a line that says what it is.
 
@@ -165,6 +188,7 @@ def ready(lesson: str = "") -> str:
     here is another, a line says so. On Colab it installs what is missing, and says how
     to keep one's work. `COURSE_THREADS` limits the CPU threads.
     """
+    explain_missing_names()
     more = []
     if lesson and lesson != version():
         more.append(

@@ -1,9 +1,12 @@
 """Devices: choice, precision, seeds, self-test."""
 
+import nbformat
 import pytest
 import torch
+from nbclient import NotebookClient
 
 from course_lib import devices
+from course_lib.files import ROOT
 
 
 def test_the_cpu_computes_what_it_should_but_not_to_the_last_bit():
@@ -91,3 +94,24 @@ def test_odd_numbers_of_threads_are_one_sentence(monkeypatch, threads):
 def test_a_lesson_of_another_version_is_named(monkeypatch):
     assert "\n" not in devices.ready(devices.version())
     assert "version 0.0.7, the course here" in devices.ready("0.0.7")
+
+
+def test_a_name_that_is_not_there_says_what_to_do(tmp_path):
+    notebook = nbformat.v4.new_notebook()
+    code = nbformat.v4.new_code_cell
+    notebook.cells = [
+        code("from course_lib import devices\nline = devices.ready()"),
+        code("x = check('05.softmax', x)"),
+        code("def f():\n    y = y + 1\nf()"),
+        code("1 / 0"),
+        code("print(6 * 7)"),
+    ]
+    where = {"metadata": {"path": str(ROOT)}}
+    NotebookClient(notebook, allow_errors=True, resources=where).execute()
+    texts = [
+        "".join(o.get("text", o.get("ename", "")) + " " for o in cell.outputs)
+        for cell in notebook.cells
+    ]
+    assert "NameError" in texts[1] and "makes 'check', run that first" in texts[1]
+    assert "UnboundLocalError" in texts[2] and "run that first" not in texts[2]
+    assert texts[3].split() == ["ZeroDivisionError"] and "42" in texts[4]

@@ -183,6 +183,11 @@ def test_visible_tokens(token, drawn):
     assert figures.visible(token) == drawn
 
 
+def test_a_dollar_is_drawn_and_begins_no_formula():
+    axis = figures.next_token_bars(["$x$"], [1.0])
+    assert axis.get_yticklabels()[0].get_text() == r"\$x\$"
+
+
 def test_the_index_names_every_picture():
     for module in (charts, diagrams, grids, parts, points, tokens):
         for name, thing in inspect.getmembers(module, inspect.isfunction):
@@ -309,6 +314,18 @@ def test_words_on_a_map_do_not_lie_on_each_other():
             assert shared is None or shared.height < 4
 
 
+def test_a_word_on_a_map_sees_where_the_words_before_it_went():
+    words = ["first", "other", "third"]
+    points = np.array([[0, 0], [0, 1e-4], [1e-4, 0], [0, -1], [0, 1]])
+    axis = figures.word_map({"a": [*words, "low", "high"]}, points)
+    axis.figure.canvas.draw()
+    boxes = [t.get_window_extent() for t in axis.texts if t.get_text() in words]
+    assert len(boxes) == 3
+    for box, other in itertools.combinations(boxes, 2):
+        shared = box.intersection(box, other)
+        assert shared is None or min(shared.width, shared.height) < 4
+
+
 def test_names_of_lines_that_end_together_are_apart():
     axis = figures.curves({"a": ([1, 2], [3, 4]), "b": ([1, 2], [1, 4])}, "x", "y")
     first, second = [
@@ -338,6 +355,17 @@ def test_names_of_dots_do_not_lie_on_each_other():
     for box, other in itertools.combinations(boxes, 2):
         shared = box.intersection(box, other)
         assert shared is None or min(shared.width, shared.height) < 4
+
+
+def test_a_name_of_a_dot_sees_where_the_one_before_it_went():
+    before = np.array([0.3, 0.30001, 0.094])
+    after = before * np.array([1.2, 1.2, 0.9])
+    axis = figures.shift(before, after, {0: "one", 1: "two"})
+    axis.figure.canvas.draw()
+    named = [t for t in axis.texts if t.get_text() in ("one", "two")]
+    box, other = (text.get_window_extent() for text in named)
+    shared = box.intersection(box, other)
+    assert shared is None or min(shared.width, shared.height) < 4
 
 
 def test_words_on_the_map_of_the_course_fit_their_boxes():
@@ -581,11 +609,13 @@ def test_an_arrow_to_nowhere_is_refused():
         figures.arrows(KING, [], [("x", 1, "")])
 
 
-@pytest.mark.parametrize("turn", range(0, 360, 30))
+@pytest.mark.parametrize("turn", range(0, 360, 15))
 def test_names_at_arrows_do_not_touch_and_shares_run_from_zero_to_one(turn):
     way = np.array([np.cos(np.radians(turn)), np.sin(np.radians(turn))])
     told = "score −192.0 / √256 = −12.0", "score 1"
-    axis = figures.scores(1.5 * way, np.array([way, -way]), "xy", told, [0.25, 0.75])
+    axis = figures.scores(
+        1.5 * way, np.array([way, -way]), "xy", told, [0.25, 0.75], "", "√9"
+    )
     axis.figure.canvas.draw()
     boxes = [text.get_window_extent() for text in axis.texts if text.get_text()]
     for box, other in itertools.combinations(boxes, 2):

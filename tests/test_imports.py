@@ -22,7 +22,7 @@ RULE = {  # a kind of module → the kinds that it may import
     "devices": "files errors",
     "pretrained": "built files errors devices",
     "figures": "figures",
-    "widgets": "widgets figures built errors",
+    "widgets": "widgets figures built errors devices",
     "guesses": "files",
     "classroom": "exercises guesses files errors",
     "exercises": "exercises built errors",

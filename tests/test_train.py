@@ -140,6 +140,7 @@ def test_a_batch_is_decided_by_seed_and_step_only():
     ]
     for other in others:
         assert not torch.equal(first[0], other[0])
+    assert not torch.equal(others[0][0], others[1][0])  # seeds share no batch either
 
 
 def test_targets_are_the_inputs_shifted_by_one():
@@ -713,6 +714,14 @@ def test_half_precision_learns_nearly_the_same_and_goes_on(
     again = new(make, seed=9)
     assert go(again, config, tmp_path, resume=True).losses == half.losses
     assert same_weights(whole, again)
+
+
+def test_a_resumed_run_scales_its_gradients_as_before(monkeypatch):
+    monkeypatch.setitem(devices.PRECISION, "cpu", torch.float16)
+    cpu = torch.device("cpu")
+    kept = train.begin(new(), SHORT, cpu, "text", None).checkpoint("text", {})
+    kept.record["scaler"]["scale"] = 1_024.0  # what it had found on its way
+    assert train.begin(new(), SHORT, cpu, "text", kept).scaler.get_scale() == 1_024.0
 
 
 def test_only_float16_needs_its_gradients_scaled(monkeypatch):

@@ -325,6 +325,20 @@ def test_a_click_comes_back_and_stop_stops_and_nothing_is_lost(encoding, monkeyp
     assert longer.startswith(whole.removesuffix("</b></div>"))
 
 
+def test_controls_that_are_moved_at_once_leave_one_text(encoding):
+    notes = []
+    made = writing.Writer(model, encoding, lambda note, _: notes.append(note))
+    moves = [threading.Thread(target=made.again, args=("A", 1.0, n)) for n in range(12)]
+    for move in moves:
+        move.start()
+    for move in moves:
+        move.join()
+    made.thread.join()
+    assert len(made.ids) == 24 and notes[-1] == "24 tokens written."
+    told = ("Writing", "Stopped", "24 tokens")
+    assert all(note.startswith(told) for note in notes)
+
+
 def test_a_new_prompt_is_written_on_at_once(writer, encoding):
     before = writer["image"].value
     writer["line"].value = "<i>A cat & a dog"

@@ -11,6 +11,7 @@ from course_lib.exercises.compare import difference, shown
 from course_lib.exercises.form import agrees, instead, mistakes, whole
 from course_lib.exercises.kinds import Check, Exercise, Mistake, Wrong
 from course_lib.gpt import GPT2_SMALL, GPT3, GPTConfig
+from course_lib.sizing import eight_rows, memory
 
 
 def small_config(generator: torch.Generator) -> GPTConfig:
@@ -166,13 +167,13 @@ EIGHT_ROWS = Exercise(
     minutes=12,
     rule=(
         "Count the weights of the eight kinds of matrices in the whole model, without "
-        "biases. In every layer each of the H heads has a query, a key and a value matrix "
-        "of D × C and an output matrix of C × D; beside the heads, a layer has one up "
-        "matrix of 4C × C and one down of C × 4C. The embedding and the unembedding are "
-        "V × C, once each, and both count. "
-        "Return a `dict`, in any order, from `embedding`, `key`, `query`, `value`, "
-        "`output`, `up`, `down` and `unembedding` to an `int`; you find V, L, C, H and D "
-        "in `config.vocabulary`, `.layers`, `.channels`, `.heads` and `.head_size`."
+        "biases. Return a `dict` from the name of each kind to an `int`, in any order:\n\n"
+        "- `embedding` and `unembedding`: V × C, once in the model. Both count.\n"
+        "- `query`, `key` and `value`: D × C, for each head of each layer.\n"
+        "- `output`: C × D, for each head of each layer.\n"
+        "- `up`: 4C × C, and `down`: C × 4C. Each layer has one, whatever its heads.\n\n"
+        "V, L, C, H and D are `config.vocabulary`, `.layers`, `.channels`, `.heads` and "
+        "`.head_size`."
     ),
     reference=sizing.eight_rows,
     checks=(
@@ -261,11 +262,14 @@ MATRICES = Exercise(
     title="27,938 matrices, or 37,058?",
     minutes=8,
     rule=(
-        "In how many matrices are those weights, when each head has its own? The embedding "
-        "and the unembedding stand once each; a layer has a query, a key and a value matrix "
-        "for each head, and one up and one down. Its output matrix counts once a layer or, "
-        "with `output_per_head=True`, once for each head. Return an `int`; GPT-3 must come "
-        "to 27,938 the first way and to 37,058 the second."
+        "In how many matrices are those weights, when each head has its own? Return an "
+        "`int`:\n\n"
+        "- The embedding and the unembedding are one matrix each.\n"
+        "- Each head of a layer has a query, a key and a value matrix.\n"
+        "- Each layer has one up and one down.\n"
+        "- Each layer has one output matrix or, with `output_per_head=True`, one for each "
+        "head.\n\n"
+        "GPT-3 must come to 27,938 the first way and to 37,058 the second."
     ),
     reference=sizing.matrices,
     checks=(
@@ -344,12 +348,14 @@ LEFT_OUT = Exercise(
     title="what the table leaves out",
     minutes=12,
     rule=(
-        "Count the parameters that are not in the eight rows. Positions: a learned vector of C "
-        "numbers for each position of `config.context`, once in the model. Biases: in every "
-        "layer, query, key, value, output and down have one of C numbers over all heads, "
-        "and up has one of 4C; the unembedding has none. Norms: two a layer and one at the "
-        "end, each with a weight and a bias of C numbers, which count here and not under "
-        "biases. Return a `dict` from `positions`, `biases` and `norms` to an `int`."
+        "Count the parameters that are not in the eight rows. Return a `dict` from three "
+        "names to an `int`:\n\n"
+        "- `positions`: a vector of C numbers for each position of `config.context`, once in "
+        "the model.\n"
+        "- `biases`: in every layer, C numbers each for query, key, value, output and down "
+        "(all heads together), and 4C for up. The unembedding has none.\n"
+        "- `norms`: two a layer and one at the end, each with a weight and a bias of C "
+        "numbers. These biases count here, not above."
     ),
     reference=sizing.left_out,
     checks=(
@@ -425,10 +431,10 @@ TOTAL = Exercise(
     title="every weight there is",
     minutes=6,
     rule=(
-        "Count all weights of a GPT: the eight rows, and what they leave out. You may use "
-        "`eight_rows(config)` and `left_out(config)` from above. If `tied`, the unembedding "
-        "is the embedding used a second time, and that one matrix counts once; if not, both "
-        "count. Return an `int`; tied, `GPT2_SMALL` must come to 124,439,808."
+        "Add up what you have: all of `eight_rows(config)` and all of `left_out(config)`. "
+        "If `tied`, the unembedding is the embedding used a second time, so this one matrix "
+        "counts once; if not, both count. Return an `int`; tied, `GPT2_SMALL` must come to "
+        "124,439,808."
     ),
     reference=sizing.total,
     checks=(
@@ -507,6 +513,18 @@ LARGEST_MISTAKES = mistakes(
 )  # fmt: skip
 
 
+def largest_plainly(
+    budget: float, format: str = "bf16", layers: int = 12, vocabulary: int = 50_257
+) -> int:
+    """The most channels, in steps of 64, whose eight rows fit a budget in bytes."""
+    channels = 0
+    while True:
+        config = GPTConfig(vocabulary, 1, layers, channels + 64, 1)
+        if memory(sum(eight_rows(config).values()), format) > budget:
+            return channels
+        channels += 64
+
+
 def size(channels: int, format: str, layers: int, vocabulary: int) -> float:
     """The bytes that the eight rows take, matrix by matrix."""
     config = GPTConfig(vocabulary, 1, layers, channels, 1)
@@ -580,14 +598,15 @@ LARGEST = Exercise(
     title="the largest GPT for your memory",
     minutes=15,
     rule=(
-        "`budget` is a memory in bytes. Return the most channels, an `int` and a multiple "
-        "of 64, for which the `eight_rows` of `GPTConfig(vocabulary, 1, layers, channels, "
-        "1)`, all added up, fit in it; exactly at the budget fits. (The two 1s are context "
-        "and heads: they change none of the eight rows.) A weight takes 4 bytes "
-        'in `"float32"`, 2 in `"bf16"`, 1 in `"int8"` and half a byte in `"int4"`, as '
-        "`memory(weights, format)` will tell you. If not even 64 channels fit, return 0."
+        "`budget` is a memory in bytes. How wide a GPT fits in it? Add up the `eight_rows` of "
+        "`GPTConfig(vocabulary, 1, layers, channels, 1)` (the two 1s are context and heads, "
+        "which change none of the rows); `memory(weights, format)` tells the bytes: 4 a "
+        'weight in `"float32"`, 2 in `"bf16"`, 1 in `"int8"`, half a byte in `"int4"`. '
+        "Return the most channels that fit, an `int` and a multiple of 64. Exactly at the "
+        "budget fits. If not even 64 channels fit, return 0."
     ),
     reference=sizing.largest,
+    plain=largest_plainly,
     checks=(
         Check(
             "as many as fit", 2, "finds the most channels that fit, in steps of 64",

@@ -865,11 +865,12 @@ matmul_check = partial(agrees, product_by_torch, wrong=MATMUL_MISTAKES)
 MATMUL_GRADIENTS = Exercise(
     id="07.matmul_gradients", title="the gradients of a matrix product", minutes=10,
     rule=(
-        "The product `x @ weight` has shape (N, K), x (N, C), weight (C, K). `gradient` (N, K) "
-        "says how the loss changes with each number of the product. Return two numpy arrays: the "
-        "gradient of `x`, of x's shape, and the gradient of `weight`, of weight's shape. A "
-        "number's slope is a sum over every place where the number is used, of the number it is "
-        "multiplied with there × that place's gradient."
+        "`x` is (N, C) and `weight` is (C, K), so the product `x @ weight` is (N, K). `gradient` "
+        "(N, K) says how the loss changes with each number of the product. Return two numpy "
+        "arrays: the gradient of `x`, of x's shape, and the gradient of `weight`, of weight's "
+        "shape. A number of x or weight is used at several places of the product. At each place, "
+        "take the number that it is multiplied with there × the gradient of that place. Its "
+        "gradient is the sum of these."
     ),
     reference=matmul_gradients,
     checks=(

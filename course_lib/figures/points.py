@@ -320,19 +320,21 @@ def scores(
     softmax makes of the scores. The last name has the query, too. A circle marks the
     length 1, which `ring` names.
     """
-    axis = blank(card(8.0, 3.4, title))
+    axis = blank(card(8.0, 3.6, title))
     tips = np.vstack([keys, query])  # (N + 1, 2)
     scale = 1.14 / max(1.5, float(np.hypot(*tips.T).max()))  # inches
-    centre = np.array([2.3, 1.36])
+    centre = np.array([2.3, 1.45])
     axis.set_xlim(0, 7.6)
-    axis.set_ylim(0, 2.7)
+    axis.set_ylim(0, 2.9)
     look = {"fill": False, "edgecolor": BORDER, "linewidth": 1.2}
     axis.add_patch(Circle(centre, scale, linestyle=(0, (4, 3)), **look))
-    style = {"color": MUTED, "fontsize": 9, "ha": "center", "va": "center"}
-    low = centre - (0, scale)
-    axis.text(*low, plain(drawable(ring, SANS)), bbox=BEHIND, zorder=1, **style)
     colours = [KEY] * len(keys) + [QUERY]
     spots = centre + scale * tips
+    turns = np.radians(np.arange(270, 630, 15))
+    rim = centre + scale * np.stack([np.cos(turns), np.sin(turns)], axis=1)  # (24, 2)
+    gaps = np.hypot(*np.moveaxis(rim[:, None] - spots, 2, 0)).min(1)  # to the nearest
+    style = {"color": MUTED, "fontsize": 9, "ha": "center", "va": "center", "zorder": 1}
+    axis.text(*rim[gaps.argmax()], plain(drawable(ring, SANS)), bbox=BEHIND, **style)
     for spot, colour in zip(spots, colours):
         look = {"arrowstyle": "-|>", "color": colour, "linewidth": 2.4}
         look |= {"shrinkA": 0, "shrinkB": 0, "mutation_scale": 14}
@@ -342,7 +344,7 @@ def scores(
         style = {"color": colour, "fontsize": 9.5, "ha": "center", "va": "center"}
         axis.text(*place, plain(drawable(word, SANS)), bbox=BEHIND, zorder=5, **style)
     for i, (name, score, share) in enumerate(zip(names, told, shares, strict=True)):
-        _share(axis, 1.98 - 1.18 * i, f"{names[-1]} → {name}", score, share)
+        _share(axis, 2.06 - 1.18 * i, f"{names[-1]} → {name}", score, share)
     return axis
 
 

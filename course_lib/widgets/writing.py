@@ -28,13 +28,21 @@ class Writer:
 
     show(note, whole) is called after each token, and with a sentence when the writing
     rests; whole says whether the picture, which takes longer, should be drawn, too.
+    JupyterLab may answer two controls at once, in two threads: hence the lock.
     """
 
     def __init__(self, model: Callable, encoding, show: Callable[[str, bool], None]):
         self.model, self.encoding, self.show = model, encoding, show
         self.ends, self.step = specials(encoding), step_of(model)
         self.prompt, self.ids, self.source = [], [], iter(())
-        self.stopped, self.thread = threading.Event(), None
+        self.stopped, self.thread, self.busy = threading.Event(), None, False
+        self.turn = threading.RLock()  # never taken by the thread that writes
+
+    def again(self, prompt: str, temperature: float, seed: int) -> None:
+        """Begin anew, and start to write the first tokens."""
+        with self.turn:
+            self.begin(prompt, temperature, seed)
+            self.go(FIRST)
 
     def begin(self, prompt: str, temperature: float, seed: int) -> None:
         """Forget what was written: what comes now goes on from this prompt."""
@@ -47,22 +55,28 @@ class Writer:
 
     def write(self, count: int) -> None:
         """Add up to `count` tokens, or fewer if the text ends or somebody stops it."""
+        told = "Something went wrong: see the messages below."
+        try:
+            told = self._add(count)
+        finally:  # whatever happens, one can write on
+            self.busy = False
+            self.show(told, True)
+
+    def _add(self, count: int) -> str:
+        """Add tokens; give a sentence on why that was all."""
         for _ in range(count):
             if self.stopped.is_set():
-                self.show(f"Stopped after {len(self.ids)} tokens.", True)
-                return
+                return f"Stopped after {len(self.ids)} tokens."
             try:
                 id = next(self.source, None) if self.prompt else None
             except ValueError as error:  # such as logits that aren't numbers
-                self.show(str(error), True)
-                return
+                return str(error)
             if id is None or id in self.ends:
                 self.source = iter(())
-                self.show(self._ended(id), True)
-                return
+                return self._ended(id)
             self.ids.append(id)
             self.show(BUSY, len(self.ids) % EVERY == 0)
-        self.show(f"{len(self.ids)} tokens written.", True)
+        return f"{len(self.ids)} tokens written."
 
     def _ended(self, id: int | None) -> str:
         """Why there is no next token."""
@@ -74,20 +88,23 @@ class Writer:
 
     def go(self, count: int) -> None:
         """Start writing and come back at once; nothing happens if it writes already."""
-        if self.thread is None or not self.thread.is_alive():
-            self.stopped.clear()
+        with self.turn:
+            if self.busy:
+                return
+            self.stop()
+            self.busy = True
             self.show(BUSY, not self.ids)
-            self.thread = threading.Thread(
-                target=self.write, args=(count,), daemon=True
-            )
+            look = {"target": self.write, "args": (count,), "daemon": True}
+            self.thread = threading.Thread(**look)
             self.thread.start()
 
     def stop(self) -> None:
         """Have the thread stop after its token, and wait for that."""
-        self.stopped.set()
-        if self.thread is not None:
-            self.thread.join()
-        self.stopped.clear()
+        with self.turn:
+            self.stopped.set()
+            if self.thread is not None:
+                self.thread.join()
+            self.stopped.clear()
 
 
 def step_of(model: Callable) -> Callable | None:
@@ -147,8 +164,7 @@ def writing_box(model: Callable, encoding, prompt: str) -> tuple[Axes, ipywidget
         note.value = html.escape(told)  # the last thing to change
 
     def restart(_) -> None:
-        writer.begin(box.value, heat.value, seed.value)
-        writer.go(FIRST)
+        writer.again(box.value, heat.value, seed.value)
 
     writer = Writer(model, encoding, show)
     writer.begin(prompt, heat.value, seed.value)

@@ -270,7 +270,7 @@ def test_a_full_device_is_one_sentence(own, tmp_path, monkeypatch):
     assert "--accumulate 2" in refused(train, own, tmp_path / "run")
 
 
-@pytest.mark.parametrize("seed", ["-1", "x", "1.5", "9" * 30, ""])
+@pytest.mark.parametrize("seed", ["-1", "x", "1.5", "9" * 30, f"{2**32}", ""])
 def test_a_seed_that_is_none_is_said_by_argparse(own, tmp_path, capfd, seed):
     with pytest.raises(SystemExit) as caught:
         train(own, tmp_path / "run", f"--seed={seed}")

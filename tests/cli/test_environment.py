@@ -208,6 +208,8 @@ def test_thorough_tests_are_for_all_and_rest(monkeypatch):
     rest = ran_by(monkeypatch, "--rest")
     assert "--thorough=only" in rest
     assert not [word for word in rest if word.endswith(".ipynb")]
+    with pytest.raises(SystemExit):  # one of the two
+        ran_by(monkeypatch, "--all", "--rest")
 
 
 def test_threads_are_shared_out(monkeypatch):
@@ -248,6 +250,13 @@ def test_doctor_warns_of_other_versions(monkeypatch, capsys):
     monkeypatch.setattr(doctor, "tested_set", lambda: {"numpy": "0.0.1"})
     assert doctor.packages()
     assert "tested: 0.0.1" in capsys.readouterr().out
+
+
+def test_doctor_takes_a_build_of_the_tested_version_for_it(monkeypatch, capsys):
+    monkeypatch.setattr(doctor, "tested_set", lambda: {"torch": "2.0.0"})
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "2.0.0+cpu")
+    assert doctor.packages()
+    assert "all 1 packages are the tested ones" in capsys.readouterr().out
 
 
 def test_doctor_deletes_a_damaged_file_and_says_so(tmp_path, capsys):

@@ -1,5 +1,7 @@
 """An answer read out of a notebook: what it needs, and nothing else."""
 
+import math
+
 import pytest
 
 from course_lib import sizing  # noqa: F401  the grader's process has it, too
@@ -19,6 +21,12 @@ def test_an_answer_brings_what_it_needs_and_nothing_else():
     loop = "x = [0 for _ in iter(int, 1)]"  # never ends; nobody needs it
     f = answer(needs, loop, "def g(x):\n    return HALF * x", "def f(x): return g(x)")
     assert f(4) == 2
+
+
+def test_an_import_is_found_by_the_name_that_it_gives():
+    sources = "import math as m", "from math import tau as turn", "import os.path"
+    f = answer(*sources, "def f(): return m.pi, turn, os.path.sep and 1")
+    assert f() == (math.pi, math.tau, 1)
 
 
 def test_a_cell_that_is_no_python_is_left_out_unless_it_is_the_answer_s():

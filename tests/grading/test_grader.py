@@ -257,7 +257,8 @@ def test_the_lesson_is_read_off_the_checks(released, tmp_path):
 
 
 def test_a_name_is_no_formula():
-    assert grader.safe("=HYPERLINK(1)") == "'=HYPERLINK(1)"
+    for sign in "=+-@\t\r":
+        assert grader.safe(f"{sign}HYPERLINK(1)") == f"'{sign}HYPERLINK(1)"
     assert grader.safe("Ada") == "Ada"
 
 
@@ -311,7 +312,13 @@ def test_students_code_is_shut_in(what, shut, box, tmp_path, monkeypatch):
         assert changed is (what == "a file to change" and not shut)
 
 
-def test_nothing_is_left_for_the_next_student(box):
+@pytest.mark.parametrize("shut", [True, False], ids=["shut in", "left open"])
+def test_nothing_is_left_for_the_next_student(shut, box, monkeypatch):
+    """Shut in, the folder goes with the process; left open, it is swept."""
+    before = grader.job_of
+    monkeypatch.setattr(
+        grader, "job_of", lambda *args: before(*args) | {"isolated": shut}
+    )
     write = "def total(*a):\n    open('left', 'w').write('x')\n    return 1"
     read = "def total(*a):\n    return open('left').read()"
     grader.mark(box, TOTAL, cells(TOTAL, write), HIDDEN)

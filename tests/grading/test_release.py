@@ -6,7 +6,7 @@ import sys
 import nbformat
 import pytest
 
-from course_lib import classroom
+from course_lib import classroom, gpt, sizing
 from course_lib.errors import Problem
 from course_lib.exercises import registry, stubs
 from course_lib.grading import release
@@ -102,6 +102,30 @@ def test_questions_of_a_class_are_asked_and_their_answers_pass(tmp_path, capsys)
         assert "own is not shown" in capsys.readouterr().out
     classroom.solution(question.id)
     assert str(question.reference) not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("lesson", NUMBERS)
+def test_no_class_can_use_another_s_answer_or_a_likely_mistake(lesson):
+    classes = [registry.class_questions(lesson, f"CLASS-{n}")[0] for n in range(40)]
+    assert len({question.rule for question in classes}) > 30
+    for question in classes:
+        for wrong in question.wrong:  # each is told its own words
+            said = classroom.verdict(question, wrong.answer, 0)[1]
+            assert said == wrong.words, (question.rule, wrong.name)
+
+
+def test_the_question_on_the_cache_has_what_sizing_computes():
+    """Its answer is written out; it must be that of the lesson's own count."""
+    for n in range(5):
+        (question,) = registry.class_questions("09", f"CLASS-{n}")
+        layers, channels, read, each = [
+            int(number.replace(",", ""))
+            for number in re.findall(r"\b\d[\d,]*\b", question.rule)
+        ]
+        config = gpt.GPTConfig(layers=layers, channels=channels, heads=1)
+        assert each == 2 and question.reference == read * sizing.kv_cache(
+            config, "bf16"
+        )
 
 
 def test_the_list_names_every_lesson_with_its_points():

@@ -35,6 +35,13 @@ def test_a_report_counts_and_names_the_mistakes(tmp_path):
     assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_report_begins_with_what_most_found_hard():
+    easy = report.Outcome("05.easy", 9, 0, 1, 0, [])
+    hard = report.Outcome("05.hard", 1, 0, 9, 0, [])
+    text = report.told([easy, hard])
+    assert text.index("05.hard") < text.index("05.easy")
+
+
 def mark(exercise, points, of, message):
     return {"exercise": exercise, "points": points, "of": of, "message": message}
 

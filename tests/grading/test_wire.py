@@ -247,6 +247,12 @@ def test_a_message_too_large_is_refused_before_it_is_read():
     assert asked == [8, 8]
 
 
+def test_what_follows_a_small_head_counts_too():
+    sizes = io.BytesIO(struct.pack(">QQQ", 2, 2, wire.LARGEST) + b"{}")
+    with pytest.raises(Broken, match="bytes"):
+        wire.receive(reader(sizes), Table(0))
+
+
 def test_the_end_is_told_from_a_broken_message():
     with pytest.raises(EOFError):
         wire.receive(reader(io.BytesIO(b"")), Table(0))

@@ -16,6 +16,7 @@ from course_lib.errors import Problem
 from course_lib.exercises import registry
 from course_lib.files import ROOT, address, version
 from course_lib.notebooks import cells, curriculum, ledger, refresh
+from course_lib.notebooks.saved import LIVE
 
 PATHS = cells.paths()
 LEDGER = ledger.table()
@@ -95,9 +96,9 @@ def test_anatomy(path):
     assert any(
         cell.source.startswith("## What you know now") for cell in markdown(notebook)
     )
-    last = notebook.cells[-1].source
-    assert "*You can stop here.*" in last and "## Going further" in last
-    assert "**Next:**" in last
+    stops = [c for c in markdown(notebook) if "*You can stop here.*" in c.source]
+    assert len(stops) == 1 and "## Going further" in stops[0].source
+    assert "**Next:**" in notebook.cells[-1].source
     exercises = [c for c in notebook.cells if "exercise" in cells.tags(c)]
     # Five at most is the rule; lesson 07 has seven, two of which are one line each.
     assert 2 <= len(exercises) <= 7
@@ -242,6 +243,12 @@ def test_imports_only_the_stage_and_earlier_lessons(path):
                 assert node.module.split(".")[1] in allowed, cell.id
 
 
+def test_a_module_may_be_imported_once_it_is_built_or_used_first():
+    for name, first, before in (("train", "08", "07"), ("inside", "03", "02")):
+        assert name in curriculum.importable(first)
+        assert name not in curriculum.importable(before)
+
+
 def test_the_parity_check_notices_a_change():
     ours = "def f(a):\n    '''One text.'''\n    return a + 1"
     same = "def f(a):\n    # a comment\n    return a + 1"
@@ -286,15 +293,26 @@ def test_half_an_answer_is_an_answer(source):
 
 
 def test_refresh_never_overwrites_an_answer(tmp_path, monkeypatch):
-    solved = cells.solved(cells.read(PATHS[0]), "00")
+    typed = cells.read(PATHS[0])  # one answer is enough
+    next(
+        one for one in typed.cells if one.id == "stub-distinct"
+    ).source = "distinct = 1"
     own = tmp_path / PATHS[0].name
-    refresh.write(solved, own)
+    refresh.write(typed, own)
     before = own.read_bytes()
     monkeypatch.setattr(cells, "FOLDER", tmp_path)
     monkeypatch.setattr(refresh, "run", lambda notebook: pytest.fail("it was run"))
     with pytest.raises(Problem, match=r"answers typed into it \(stub-.+git checkout"):
         refresh.refresh(["00"])
     assert own.read_bytes() == before
+
+
+def test_a_fresh_run_keeps_no_live_view_and_joins_what_was_printed():
+    view = {LIVE: {"model_id": "1"}, "image/png": "aWNvbg=="}
+    outputs = [nbformat.v4.new_output("stream", text=text) for text in ("a\n", "b\n")]
+    outputs.append(nbformat.v4.new_output("display_data", data=view))
+    printed, picture = refresh.joined(outputs)
+    assert printed.text == "a\nb\n" and list(picture.data) == ["image/png"]
 
 
 # Claims ------------------------------------------------------------------------------

@@ -256,7 +256,11 @@ def test_all_headings_and_folded_parts_are_shown(pages, path):
     prose = re.sub(r"(?ms)^```.*?^```", "", "\n".join(texts))
     heads = re.findall(r"(?m)^#+ (.+)$", prose)
     assert page.heads == heads
-    assert len(page.all("details")) == prose.count("<details>") + 1  # and the set-up
+    opened = nbformat.read(path, as_version=4)
+    site.fold(opened)
+    folded = sum("folded" in cell.metadata for cell in opened.cells)
+    wanted = prose.count("<details>") + 1 + folded  # the set-up, and what tells
+    assert len(page.all("details")) == wanted
     assert {cell["id"] for cell in cells(path)} <= set(page.ids)
     contents = [a["href"] for a in page.all("a") if a["href"].startswith("#")]
     assert len(contents) == len(heads)  # the title is the skip link's

@@ -37,7 +37,6 @@ except ImportError:  # the fixtures below say what to do
 ROOT = Path(__file__).resolve().parents[2]
 MAKERS = {"widgets", "ipywidgets"}  # their parts make widgets, but STILL
 STILL = {"show", "live"}
-ALSO = {"07_backprop": {"train-letters"}}  # cells that change what other cells made
 CONTROLS = "[role=slider], input[type=text], input[type=checkbox], textarea"
 TABBED = f"{CONTROLS}, button:not([disabled]), [role=button]"
 TYPED = [f"{n} {'Unbelievable! ' * 12}{n} professors and" for n in ("Two", "Three")]
@@ -243,11 +242,9 @@ def find_widgets() -> dict[str, list[str]]:
     for file in sorted((ROOT / "notebooks").glob("*.ipynb")):
         cells = read_lesson(file.stem)["cells"]
         ids = [cell["id"] for cell in cells]
-        also = [ids.index(id) for id in ALSO.get(file.stem, ())]
         for place, cell in enumerate(cells):
             if makes_widget(code_of(cell)):
-                before = [other for other in also if other < place]
-                wanted = needed(cells, [place, *before])
+                wanted = needed(cells, [place])
                 found[f"{file.stem}.{cell['id']}"] = [ids[i] for i in wanted]
     return found
 
@@ -996,7 +993,6 @@ def test_widgets_of_every_kind_are_among_those_tested():
     assert len(lessons) >= 9 and len(WIDGETS) >= 14
     late = {"03_attention.bank-drift", "04_mlp.toy-picture", "07_backprop.real-picture"}
     assert {*late, *SHORT} <= {*WIDGETS}
-    assert ALSO.keys() <= CELLS.keys()
 
 
 @pytest.mark.one
