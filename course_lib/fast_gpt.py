@@ -1,6 +1,6 @@
 """The fast recipe: a small GPT changed so that it learns in far fewer steps.
 
-Each change is one line here. Built in lesson 08, which leaves out the first four, one at a time:
+Each change is one line here. Built in lesson 08, which measures what they buy:
 
   rotary positions        the angle between two vectors tells how far apart they stand
   a look at one before    each position reads a mixture of itself and the one before it

@@ -1,8 +1,8 @@
 """One dial for every size: how large a model, how long a run, and how long that takes.
 
 It is set by what the machine has. Built in lesson 08, which turns it; so does
-`python -m course_lib train --scale`. What comes out of `minutes` is an estimate: sums
-over sums a second, and no run on the machine it speaks of.
+`python -m course_lib train --scale`. What comes out of `minutes` is an estimate: operations
+over operations a second, and no run on the machine it speaks of.
 
 L layers, C channels.
 """
@@ -99,7 +99,7 @@ TOLD = 100 * 10e-6
 
 
 def operations(shape: GPTConfig, run: TrainConfig) -> float:
-    """The sums of a whole training: a backward pass takes twice a forward's."""
+    """The operations of a whole training: a backward pass takes twice a forward's."""
     window = sizing.forward_operations(shape, run.context)["products"]
     return 3.0 * window * run.batch * run.steps
 
@@ -128,7 +128,7 @@ def product(size: int, at: torch.device) -> float:
 def minutes(shape: GPTConfig, run: TrainConfig, speed: float, told: float = 0) -> float:
     """An estimate of how long a training takes, without its looks at unseen text.
 
-    speed: sums a second in large products. told: seconds a step and layer that a GPU
+    speed: operations a second in large products. told: seconds a step and layer that a GPU
     waits for its orders, at least; a CPU gives them to itself.
     """
     step = operations(shape, run) / run.steps / (USE * speed)

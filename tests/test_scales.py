@@ -176,7 +176,7 @@ def test_throughput_takes_products_that_are_large_enough(monkeypatch):
     sizes = []
 
     def product(size, at):
-        """A chip of 10¹³ sums a second, which no product leaves in under a millisecond."""
+        """A chip of 10¹³ operations a second, which no product leaves in under a millisecond."""
         sizes.append(size)
         return max(1e-3, 2 * size**3 / 1e13)
 
@@ -227,7 +227,7 @@ def test_peaks_are_those_of_lesson_08():
 # The page ----------------------------------------------------------------------------
 
 
-TWO_CORES = 2.8e11  # sums a second of the two cores that the page speaks of
+TWO_CORES = 2.8e11  # operations a second of the two cores that the page speaks of
 
 
 def took(scale: scales.Scale, shape: GPTConfig, run: TrainConfig) -> str:

@@ -79,6 +79,17 @@ TARGETS_MISTAKES = mistakes(
 )  # fmt: skip
 
 
+def cut_plainly(
+    ids: torch.Tensor, starts: torch.Tensor, context: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The windows that begin at starts (B,): inputs (B, T) and targets (B, T), int64."""
+    inputs, targets = [], []
+    for start in starts.tolist():
+        inputs.append(ids[start : start + context])
+        targets.append(ids[start + 1 : start + context + 1])
+    return torch.stack(inputs).long(), torch.stack(targets).long()
+
+
 def unfolded(ids, starts, context):
     """The same, out of all windows that the text has."""
     rows = ids.long().unfold(0, context + 1, 1)[starts]
@@ -143,7 +154,7 @@ CUT = Exercise(
             "How many ids does a window need? And `.long()` turns ids into int64.",
             agrees(unfolded, any_windows, TARGETS_MISTAKES, 0.0)),
     ),
-    wrong=INPUTS_MISTAKES + TARGETS_MISTAKES,
+    wrong=INPUTS_MISTAKES + TARGETS_MISTAKES, plain=cut_plainly,
 )  # fmt: skip
 
 
@@ -323,10 +334,11 @@ ADAMW = Exercise(
         "All four tensors have one shape. First the memory: the new `average` keeps 0.9 of itself "
         "and takes 0.1 of the gradient; the new `square` keeps 0.95 and takes 0.05 of the gradient "
         "squared. Both began at 0 and are too small at first, so for the step, and only there, "
-        "divide them by 1 − 0.9^`step` and 1 − 0.95^`step`; the first step is 1. Then shrink the "
-        "weight to 1 − `rate` × `decay` of itself, and take off `rate` × average ÷ (root of the "
-        "square + 1e-8), both corrected. Return a tuple: the new weight, average and square, the "
-        "last two not corrected. You may make new tensors or change those you are given."
+        "divide them by 1 − 0.9^`step` and 1 − 0.95^`step`; the first step is 1. Call the corrected "
+        "ones a and s. Then shrink the weight to 1 − `rate` × `decay` of itself, and take off "
+        "`rate` × a / (√s + 1e-8): first the root, then + 1e-8. Return a tuple: the new weight, "
+        "average and square, the last two not corrected. You may make new tensors or change those "
+        "you are given."
     ),
     checks=(
         Check("two averages", 1, "remembers the gradients and their squares",
@@ -340,11 +352,12 @@ ADAMW = Exercise(
             agrees(torch_step, without_decay, STEP_MISTAKES,
                    look=part(0, *THREE), shows="{}[0]", why=corrected)),
         Check("the decay", 1, "lets the weights decay apart from their gradients",
-            "The gradient never hears of the decay. Multiply the weight by a number a little below "
-            "1.",
+            "The decay goes into neither the gradient nor the averages. Multiply the weight by a "
+            "number a little below 1.",
             agrees(torch_step, with_decay, DECAY_MISTAKES, why=corrected)),
         Check("many steps", 1, "goes with torch's AdamW for many steps, and never divides by 0",
-            "Where does 1e-8 go: under the root, or after it?",
+            "Take the root first, and add 1e-8 to it: `square.sqrt() + 1e-8`, with the corrected "
+            "square. What comes of a gradient of 0 without it?",
             agrees(torch_step, many_steps, DECAY_MISTAKES)),
     ),
     wrong=AVERAGES_MISTAKES + STEP_MISTAKES + DECAY_MISTAKES,
@@ -459,11 +472,10 @@ RATE_AT = Exercise(
     id="08.rate_at", title="a rate that rises and falls", minutes=12, reference=train.rate_at,
     rule=(
         "`config.steps` and `config.warmup` are whole numbers; the warm-up may be 0, and is "
-        "shorter than the run. While `step < config.warmup`, the share is step + 1 divided by "
-        "warmup + 1. From then on, progress goes in a line from 0 at step `config.warmup` to 1 at "
-        "step `config.steps`; (1 + cos(π · progress)) / 2 falls from 1 to 0 with it, and the share "
-        "falls with that, stretched so that it goes from 1 to `FLOOR`, which is 0.1. Return a "
-        "`float`: the share, which multiplies the rate elsewhere."
+        "shorter than the run. Return a `float`, the share of the full rate in step `step`:\n\n"
+        "- while `step < config.warmup`: (step + 1) / (warmup + 1);\n"
+        "- from then on: `FLOOR` + (1 − `FLOOR`) · (1 + cos(π · progress)) / 2. Here `FLOOR` is 0.1, "
+        "and progress grows evenly from 0 at step `config.warmup` to 1 at step `config.steps`."
     ),
     checks=(
         Check("the warm-up", 1, "rises in a line, and wastes no step",
@@ -723,6 +735,22 @@ def bigram_loss(
     return -log_p[val_ids[:-1], val_ids[1:]].mean().item()
 
 
+def bigram_loss_plainly(
+    train_ids: torch.Tensor, val_ids: torch.Tensor, vocabulary: int
+) -> float:
+    """The mean −ln p(next | this) over val_ids, in nats; p is counted in train_ids."""
+    train_list, val_list = train_ids.tolist(), val_ids.tolist()
+    pairs, firsts = {}, {}  # how often each pair came, and each id with one after it
+    for this, after in zip(train_list, train_list[1:]):
+        pairs[this, after] = pairs.get((this, after), 0) + 1
+        firsts[this] = firsts.get(this, 0) + 1
+    total = 0.0
+    for this, after in zip(val_list, val_list[1:]):
+        count = pairs.get((this, after), 0) + 1
+        total -= math.log(count / (firsts.get(this, 0) + vocabulary))
+    return total / (len(val_list) - 1)
+
+
 TABLE = "torch.bincount(pairs, minlength=vocabulary**2) + 1"
 SUM, READ = "counts.sum(1, keepdim=True)", "log_p[val_ids[:-1], val_ids[1:]]"
 GIVE = f"-{READ}.mean().item()"
@@ -890,7 +918,7 @@ BIGRAM_LOSS = Exercise(
             "After an id that was never seen, every count is 1. How many are there?",
             agrees(counted, never_come, UNSEEN_MISTAKES, why=chances)),
     ),
-    wrong=COUNT_MISTAKES + UNSEEN_MISTAKES,
+    wrong=COUNT_MISTAKES + UNSEEN_MISTAKES, plain=bigram_loss_plainly,
 )  # fmt: skip
 
 EXERCISES = (CUT, ADAMW, RATE_AT, OVERFIT, BIGRAM_LOSS)

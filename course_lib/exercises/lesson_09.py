@@ -32,6 +32,17 @@ def top_p(probabilities: torch.Tensor, share: float) -> torch.Tensor:
     return kept / kept.sum()
 
 
+def top_p_plainly(probabilities: torch.Tensor, share: float) -> torch.Tensor:
+    """The fewest likeliest tokens that together hold at least `share`: (V,) → (V,)."""
+    kept, held = torch.zeros_like(probabilities), 0.0
+    for id in probabilities.argsort(descending=True).tolist():
+        if held >= share:
+            break
+        kept[id] = probabilities[id]
+        held += float(probabilities[id])
+    return kept / kept.sum()
+
+
 FILL, SHARED_OUT = "kept[few] = probabilities[few]", "return kept / kept.sum()"
 PLACES = (
     "It cuts in sorted order, and takes places in the sorted list for ids. Place i must be "
@@ -193,6 +204,7 @@ TOP_P = Exercise(
             agrees(nucleus, percents, SUM_MISTAKES)),
     ),
     wrong=CUT_MISTAKES + SURE_MISTAKES + SUM_MISTAKES,
+    plain=top_p_plainly,
 )  # fmt: skip
 
 
@@ -387,6 +399,19 @@ def beam_step(
     return best.indices // vocabulary, best.indices % vocabulary, best.values
 
 
+def beam_step_plainly(
+    log_p: torch.Tensor, totals: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Go on from W beginnings by one token, and keep the W best texts of all."""
+    texts = []  # (total, beginning, id) of each text
+    for b in range(len(totals)):
+        sums = (totals[b] + log_p[b]).tolist()
+        texts += [(total, b, id) for id, total in enumerate(sums)]
+    best = sorted(texts, reverse=True)[: len(totals)]
+    new, parents, ids = zip(*best)
+    return torch.tensor(parents), torch.tensor(ids), torch.tensor(new)
+
+
 SUMS, TOP = "(totals[:, None] + log_p).flatten()", "every.topk(len(totals))"
 PARENT, ID = "best.indices // vocabulary", "best.indices % vocabulary"
 TEXTS = f"return {PARENT}, {ID}, best.values"
@@ -551,6 +576,7 @@ BEAM_STEP = Exercise(
             agrees(best_texts, competing, CHOICE_MISTAKES)),
     ),
     wrong=SHAPE_MISTAKES + TOTAL_MISTAKES + CHOICE_MISTAKES,
+    plain=beam_step_plainly,
 )  # fmt: skip
 
 
@@ -701,7 +727,7 @@ REMEMBERED = Exercise(
     rule=(
         "One new position has a `query`, a `key` and a `value`, each (1, D). `past_keys` and "
         "`past_values`, both (T, D), are those of the positions before it, in order; T may be "
-        "0. Return a tuple of three: the new position's attention output (1, D), softmax(q·K/√D)"
+        "0. Return a tuple of three: the new position's attention output (1, D), softmax(qKᵀ/√D)"
         "V over the old positions and itself, then all keys and all values, (T + 1, D) each, "
         "the new one last. Leave the five tensors that you are given as they are."
     ),
