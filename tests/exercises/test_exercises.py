@@ -293,6 +293,20 @@ def test_classes_are_started_when_a_method_is(monkeypatch):
     assert stubs.code_of(Stub) != stubs.code_of(Typed)
 
 
+def test_an_answer_of_one_number_is_started():
+    """Its instructions are those of the stub; only the number tells them apart."""
+
+    def stub():
+        """Give four."""
+        ...
+
+    def typed():
+        """Give four."""
+        return 4
+
+    assert stubs.code_of(stub) != stubs.code_of(typed)
+
+
 def test_a_value_can_be_an_exercise(monkeypatch, capsys):
     def is_four(value, generator):
         wants.want_equal(value, 4, "answer")
