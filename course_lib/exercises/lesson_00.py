@@ -38,7 +38,7 @@ OWN_CHANCE = (
     "torch.rand(1, generator=generator)."
 )
 NO_SUM = (
-    "It holds the random number against single probabilities. Add them up one by one, and "
+    "It compares the random number with single probabilities. Add them up one by one, and "
     "take the first sum that is above the number."
 )
 GREEDY = "It gives the most likely token every time; that is greedy."
@@ -82,8 +82,8 @@ SAMPLE_MISTAKES = mistakes(
      "It takes the first sum that is below the random number; take the first that is above.",
      first("end < point")),
     ("new chance for each token",
-     "It takes a new random number for each token that it looks at. Take one, and hold it "
-     "against all sums.",
+     "It takes a new random number for each token that it looks at. Take one, and compare "
+     "it with all sums.",
      first(f"{CHANCE} < end")),
     ("the largest product",
      "The likely tokens come too often, the others too seldom. Are the probabilities "
@@ -162,6 +162,15 @@ def impossible_never_drawn(sample, generator):
             )
 
 
+def sample_plainly(probabilities: torch.Tensor, generator: torch.Generator) -> int:
+    point, end = float(torch.rand(1, generator=generator)), 0.0
+    for id, p in enumerate(probabilities.tolist()):
+        end += p  # where this token's piece of the ruler ends
+        if point < end:
+            return id
+    return int(probabilities.argmax())  # rounded, the sum can miss 1 by a little
+
+
 SAMPLE = Exercise(
     id="00.sample",
     title="draw a token",
@@ -174,6 +183,7 @@ SAMPLE = Exercise(
         "`torch.multinomial` would do it in one line; try with the ruler first."
     ),
     reference=sampling.sample,
+    plain=sample_plainly,
     checks=(
         Check(
             "draws follow the probabilities", 2,

@@ -6,7 +6,7 @@ import torch
 
 from course_lib import tokenizer
 from course_lib.exercises.compare import called, shown
-from course_lib.exercises.form import agrees, mistakes, pick, typed, want, whole
+from course_lib.exercises.form import agrees, mistakes, pick, want, whole
 from course_lib.exercises.kinds import Check, Exercise, Mistake
 from course_lib.tokenizer import GPT2_SPLIT
 
@@ -170,6 +170,18 @@ def merges_as(cases):
     return agrees(replaced, cases, MERGE_MISTAKES, why=first_difference)
 
 
+def merge_plainly(parts: list[bytes], pair: tuple[bytes, bytes]) -> list[bytes]:
+    merged, i = [], 0
+    while i < len(parts):
+        if i + 1 < len(parts) and (parts[i], parts[i + 1]) == pair:
+            merged.append(parts[i] + parts[i + 1])
+            i += 2  # both are used up
+        else:
+            merged.append(parts[i])
+            i += 1
+    return merged
+
+
 MERGE = Exercise(
     id="01.merge",
     title="one merge",
@@ -181,6 +193,7 @@ MERGE = Exercise(
         'used twice: three `b"a"` in a row hold one pair, and one is left over.'
     ),
     reference=tokenizer.merge,
+    plain=merge_plainly,
     checks=(
         Check(
             "glues every pair", 2, "glues the pair wherever it stands",
@@ -437,6 +450,13 @@ def refuses_unknown(decode, generator):
         )
 
 
+def decode_plainly(ids: list[int], tokens: dict[int, bytes]) -> str:
+    joined = b""
+    for id in ids:
+        joined += tokens[id]  # raises KeyError for an unknown id
+    return joined.decode("utf-8", errors="replace")
+
+
 DECODE = Exercise(
     id="01.decode",
     title="any text there and back",
@@ -448,6 +468,7 @@ DECODE = Exercise(
         '`errors="replace"` does. An id that is not in `tokens` must raise an error.'
     ),
     reference=tokenizer.decode,
+    plain=decode_plainly,
     checks=(
         Check(
             "round trip", 2, "brings any text back whole",
@@ -583,100 +604,4 @@ ENCODE = Exercise(
     wrong=ENCODE_MISTAKES,
 )  # fmt: skip
 
-
-# 01.tokens_per_character ------------------------------------------------------------
-
-TOKENS, CHARACTERS = "len(encode(text))", "max(1, len(text))"
-CHANGED = "The text was changed before it was encoded: give it as it is."
-SPACES_TOO = "Spaces are characters too: divide by len(text)."
-
-COST_MISTAKES = mistakes(
-    tokenizer.tokens_per_character,
-    ("upside down", "That is characters a token: upside down.",
-     (f"{TOKENS} / {CHARACTERS}", f"len(text) / {TOKENS}")),
-    ("by bytes",
-     "You divide by bytes. A Tamil letter is one character and three bytes, and that is "
-     "what the cost should show: divide by len(text).",
-     (CHARACTERS, "len(text.encode())")),
-    ("by words", "You divide by words; divide by characters, spaces too.",
-     (CHARACTERS, "len(text.split())")),
-    ("no spaces", SPACES_TOO, (CHARACTERS, 'len("".join(text.split()))')),
-    ("different characters", "It counts each different character once; count all: len(text).",
-     (CHARACTERS, "len(set(text))")),
-    ("different tokens", "It counts each different token once; count all: len(encode(text)).",
-     (TOKENS, "len(set(encode(text)))")),
-    ("a changed text", CHANGED, ("encode(text)", "encode(text.lower())")),
-    ("a stripped text", CHANGED, ("encode(text)", "encode(text.strip())")),
-    ("a text stripped first", CHANGED,
-     (f"{TOKENS} / {CHARACTERS}", "len(encode(text.strip())) / len(text.strip())")),
-    ("words encoded", CHANGED, (TOKENS, "sum(len(encode(word)) for word in text.split())")),
-    ("whole numbers", "// rounds down to a whole number; divide with /, which gives a float.",
-     (" / ", " // ")),
-    ("not divided", "That is the number of tokens; divide it by the number of characters.",
-     (f"{TOKENS} / {CHARACTERS}", TOKENS)),
-    ("the ids divided", "encode(text) gives a list of ids; their number is len(encode(text)).",
-     (TOKENS, "encode(text)")),
-    ("the ids added", "It adds the ids up; their number is len(encode(text)).",
-     (TOKENS, "sum(encode(text))")),
-)  # fmt: skip
-
-BYTES = typed("lambda text: list(text.encode())")
-DOUBLED = typed("lambda text: list(text + text)")
-POINTS = typed("lambda text: [ord(letter) for letter in text]")
-CAPITALS = typed("lambda text: [1 for letter in text if letter.isupper()]")
-
-
-def shares(generator):
-    parts = whole(generator, 2, 5)
-    part = typed(f"lambda text: list(range(len(text) // {parts}))")
-    return [(part, letters(generator, parts * count)) for count in (1, 2, 5, 12)]
-
-
-def scripts(generator):
-    text = letters(generator, 4, "éß😀தமழ数字")
-    some = ("é", "aé", text, "naïve 😀 தமிழ் 数字" * 3)
-    return [(one, text) for one in (BYTES, DOUBLED) for text in some]
-
-
-def spaces(generator):
-    text = f"  {letters(generator, 6).title()} {letters(generator, 4)}\n"
-    return [
-        (one, s) for one in (POINTS, BYTES, CAPITALS) for s in ("A b", " Ab ", text)
-    ]
-
-
-def costs(cases):
-    oracle = lambda encode, text: sum(1 for _ in encode(text)) / len([*text])  # noqa: E731
-    return agrees(oracle, cases, COST_MISTAKES)
-
-
-COST = Exercise(
-    id="01.tokens_per_character",
-    title="what does a text cost?",
-    minutes=4,
-    rule=(
-        "How many tokens does a tokenizer spend on each character of a text? `encode` is a "
-        "function from text to ids. Return a `float`."
-    ),
-    reference=tokenizer.tokens_per_character,
-    checks=(
-        Check(
-            "tokens for each character", 1, "divides tokens by characters",
-            "`len(encode(text))` is the number of tokens.",
-            costs(shares),
-        ),
-        Check(
-            "characters, not bytes", 1, "counts characters, whatever their bytes",
-            "`len(text)` counts characters; `len(text.encode())` counts bytes.",
-            costs(scripts),
-        ),
-        Check(
-            "spaces count", 1, "counts spaces as characters",
-            "`text.split()` throws the spaces away.",
-            costs(spaces),
-        ),
-    ),
-    wrong=COST_MISTAKES,
-)  # fmt: skip
-
-EXERCISES = (MERGE, ENCODE_CHUNK, DECODE, ENCODE, COST)
+EXERCISES = (MERGE, ENCODE_CHUNK, DECODE, ENCODE)

@@ -6,6 +6,7 @@ from torch.nn import functional as F
 from course_lib import vectors as room
 from course_lib.exercises.form import agrees, mistakes, tenths
 from course_lib.exercises.kinds import Check, Exercise
+from course_lib.vectors import cosine
 
 # 02.look_up -------------------------------------------------------------------------
 
@@ -333,6 +334,14 @@ def finds_neighbours(*cases: tuple):
     )
 
 
+def nearest_plainly(
+    query: torch.Tensor, vectors: torch.Tensor, count: int
+) -> list[int]:
+    similarity = [float(cosine(row, query)) for row in vectors]
+    rows = sorted(range(len(vectors)), key=lambda i: similarity[i], reverse=True)
+    return rows[:count]
+
+
 NEAREST = Exercise(
     id="02.nearest",
     title="who are the neighbours?",
@@ -344,6 +353,7 @@ NEAREST = Exercise(
         "comes first. It can be done without a loop."
     ),
     reference=room.nearest,
+    plain=nearest_plainly,
     checks=(
         Check("direction decides", 2, "ranks rows by where they point, not by how long they are",
             "`torch.nn.functional.normalize(vectors, dim=-1)` brings each row to length one; "
@@ -440,6 +450,13 @@ def hidden_step(generator):
     ]
 
 
+def direction_plainly(
+    vectors: torch.Tensor, pairs: list[tuple[int, int]]
+) -> torch.Tensor:
+    steps = [vectors[second] - vectors[first] for first, second in pairs]
+    return torch.stack(steps).mean(dim=0)  # (pairs, C) → (C)
+
+
 DIRECTION = Exercise(
     id="02.direction",
     title="the direction of the plural",
@@ -452,6 +469,7 @@ DIRECTION = Exercise(
         "word may stand in several, and each pair counts."
     ),
     reference=room.direction,
+    plain=direction_plainly,
     checks=(
         Check("the mean over pairs", 1, "takes the mean over all pairs, channel by channel",
             "Put the steps in a tensor (pairs, C): `torch.stack([…])` makes one tensor of "

@@ -161,7 +161,6 @@ class Distinct:
             "01.decode",
             lambda i, t: b"".join(map(t.get, i)).decode("utf8", "replace"),
         ),
-        ("01.tokens_per_character", lambda e, t: float(sum(1 for _ in e(t))) / len(t)),
     ],
 )
 def test_any_right_form_passes(id, answer):
