@@ -3,7 +3,6 @@
 import argparse
 import re
 import textwrap
-from collections import Counter
 
 from course_lib.notebooks import ledger
 
@@ -27,8 +26,7 @@ def run_claims(args: argparse.Namespace) -> int:
             print(wrapped(f"measured: {one.measured}", "  "))
             print(f"  notebooks/{one.notebook}, cell {one.cell}")
         print()
-    counts = Counter(one.verdict for one in found)
-    print(f"{len(found)} claims: " + ", ".join(f"{n} {v}" for v, n in counts.items()))
+    print(ledger.counted(found))
     return 0
 
 

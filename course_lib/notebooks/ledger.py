@@ -7,6 +7,7 @@ the lessons' cards, each with the sentence that defines it.
 
 import re
 import tomllib
+from collections import Counter
 from dataclasses import dataclass
 
 from nbformat import NotebookNode
@@ -94,6 +95,26 @@ def claims() -> list[Claim]:
         more = (row["verdict"], row.get("condition", ""), words)
         found.append(Claim(id, row["claim"], *more, written[number].name, cell))
     return found
+
+
+def counted(found: list[Claim]) -> str:
+    """How many claims have which verdict, in a line."""
+    counts = Counter(one.verdict for one in found)
+    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    return f"{len(found)} claims: {told}"
+
+
+def readme_lines() -> str:
+    """What README shows of the claims: those that are looser than the truth, as a
+    Markdown table, and how many there are of each kind."""
+    found = claims()
+    rows = [one for one in found if one.verdict == VERDICTS[-1]]
+    lines = ["| what is said | what a lesson measured |", "|---|---|"]
+    for one in rows:
+        link = f"[{one.notebook[:2]}](notebooks/{one.notebook})"
+        told = f"{one.condition}: {one.measured.replace('|', ' ')} ({link})"
+        lines.append(f"| {one.claim} | {told} |")
+    return "\n".join([*lines, "", f"{counted(found)}."])
 
 
 # Words --------------------------------------------------------------------------------
