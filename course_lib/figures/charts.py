@@ -114,15 +114,16 @@ def powers(
     across: str,
     up: str,
     title: str = "",
-    points: dict[str, tuple[float, float]] | None = None,
+    points: dict[str, tuple[Sequence[float], Sequence[float]]] | None = None,
     log_up: bool = True,
     mark: tuple[float, str] | None = None,
 ) -> Axes:
     """Lines over a logarithmic axis, each named at its right end, and named points.
 
     Ten times as much is one step to the right; with log_up, one step up as well. points
-    are drawn as diamonds, the first bright. mark: an amount across, and its name, drawn
-    as a dotted line. Lines of at most 40 points have a dot at each.
+    are drawn as diamonds, those of the first name bright; of several with one name, the
+    last is named. mark: an amount across, and its name, drawn as a dotted line. Lines of
+    at most 40 points have a dot at each.
     """
     axis = card(8.0, 4.0, title, left=0.85, bottom=0.6)
     for i, (x, y) in enumerate(series.values()):
@@ -132,13 +133,15 @@ def powers(
         axis.plot(x, y, **look)
     for i, (x, y) in enumerate((points or {}).values()):
         look = {"color": TEXT if i == 0 else MUTED, "marker": "D", "zorder": 6}
-        axis.plot([x], [y], markersize=8.5 if i == 0 else 6, linestyle="", **look)
+        spots = (np.atleast_1d(x), np.atleast_1d(y))
+        axis.plot(*spots, markersize=8.5 if i == 0 else 6, linestyle="", **look)
     axis.set_xscale("log")
     if log_up:
         axis.set_yscale("log")
     axis.margins(x=0.03, y=0.08)
+    last = {name: _last(*spot) for name, spot in (points or {}).items()}
     ends = [(name, x[-1]) for name, (x, _) in series.items()]
-    ends += [(name, x) for name, (x, _) in (points or {}).items()]
+    ends += [(name, x) for name, (x, _) in last.items()]
     axis.set_xlim(right=_room(axis.get_xlim(), ends))
     _ticks(axis.xaxis, axis.get_xlim())
     if log_up:
@@ -152,9 +155,15 @@ def powers(
         style = {"color": MUTED, "fontsize": 9, "va": "top", "bbox": BEHIND}
         style |= {"transform": axis.get_xaxis_transform()}
         axis.text(mark[0], 0.99, f" {plain(mark[1])}", **style)
-    _name_points(axis, points or {})
-    _name_ends(axis, series)
+    _name_points(axis, last)
+    if series:
+        _name_ends(axis, series)
     return axis
+
+
+def _last(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
+    """The last of some points, or the only one."""
+    return float(np.atleast_1d(x)[-1]), float(np.atleast_1d(y)[-1])
 
 
 def _room(limits: tuple[float, float], ends: list[tuple[str, float]]) -> float:
