@@ -238,7 +238,7 @@ LOSS_SCALE = Exercise(
               "`MOST` divided by the largest absolute value; then the power of two at or below "
               "that.", scaled(small)),
         Check("large gradients", 1, "goes below 1 where it must",
-              "2.0 to a negative power is fine: 2.0 ** −3 is 0.125.",
+              "2.0 to a negative power is fine: `2.0 ** -3` is 0.125.",
               scaled(lambda g: [(tenths(g, 3) * 2.0 ** whole(g, 17, 20),), *small(g)])),
         Check("zeros", 1, "gives 1.0 for zeros", "Ask first whether the largest is 0.",
               scaled(lambda g: [(torch.zeros(3),)])),
