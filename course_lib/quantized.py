@@ -1,14 +1,16 @@
-"""Eight-bit weights: a quarter of float32's bytes, and what that costs.
+"""Weights in eight bits and in four: fewer bytes, and what that costs.
 
 A model that writes alone reads all its weights for every token, so memory sets its pace
 (lesson 09). Here every row of a matrix becomes whole numbers from −127 to 127 and one
-scale in float32. Lesson 09 uses it first; built in lesson 11. Norms, biases and positions stay as they are.
+scale in float32; norms, biases and positions stay as they are. The real LLM's file has
+four bits: `dequantise` reads its blocks. Lesson 09 uses it first; built in lesson 11.
 
-Works with our GPT, our Llama, and a learner's GPT of the same names; for writing, not
+The eight-bit parts work with our GPT, our Llama, and a learner's GPT of the same names; for writing, not
 for training; on the CPU.
 
 B batch, T position, C channels, V vocabulary.
-Source: Dettmers et al. 2022, LLM.int8() (absmax row by row, section 3).
+Sources: Dettmers et al. 2022, LLM.int8() (absmax row by row, section 3); ggml's
+block_q4_1 for the blocks of four bits.
 """
 
 import copy
@@ -32,6 +34,19 @@ def rounded(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     # A scale of zero would divide zeros by zero.
     scale = scale.clamp_min(torch.finfo(x.dtype).tiny)
     return (x / scale).round().to(torch.int8), scale
+
+
+def dequantise(blocks: torch.Tensor) -> torch.Tensor:
+    """Weights from blocks in the format Q4_1: (N, 20), uint8 → (N, 32), float32.
+
+    A block's first two bytes are its scale, the next two its minimum, in float16; each of
+    the other sixteen holds two numbers from 0 to 15: first the low halves of all, then
+    the high ones. A weight is scale · number + minimum.
+    """
+    scale, minimum = blocks[:, :4].contiguous().view(torch.float16).float().split(1, 1)
+    packed = blocks[:, 4:]  # (N, 16)
+    numbers = torch.cat([packed & 15, packed >> 4], dim=1)  # (N, 32)
+    return scale * numbers + minimum
 
 
 def plain(x: torch.Tensor, numbers: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
