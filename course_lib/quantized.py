@@ -5,8 +5,8 @@ A model that writes alone reads all its weights for every token, so memory sets 
 scale in float32; norms, biases and positions stay as they are. The real LLM's file has
 four bits: `dequantise` reads its blocks. Lesson 09 uses it first; built in lesson 11.
 
-The eight-bit parts work with our GPT, our Llama, and a learner's GPT of the same names; for writing, not
-for training; on the CPU.
+The eight-bit parts work with our GPT and Llama, and a learner's of the same names; for
+writing, not for training; on the CPU.
 
 B batch, T position, C channels, V vocabulary.
 Sources: Dettmers et al. 2022, LLM.int8() (absmax row by row, section 3); ggml's
@@ -18,8 +18,6 @@ from collections.abc import Callable
 
 import torch
 from torch import nn
-
-from course_lib.llama import Llama
 
 LARGEST = 127  # of eight bits with a sign; −128 is not used, so that signs are equal
 
@@ -117,14 +115,6 @@ class Int8Embedding(nn.Module):
         return self.weight[ids] * self.scale[ids].unsqueeze(-1)
 
 
-class Int8Llama(Llama):
-    """A Llama of eight bits: its unembedding is a part of its own, as in a GPT."""
-
-    def unembed(self, x: torch.Tensor) -> torch.Tensor:
-        """(…, C) → logits (…, V)"""
-        return self.unembedding(self.norm(x))
-
-
 def int8(model: nn.Module, product: Callable = weights_only) -> nn.Module:
     """A copy of a model whose matrices have eight bits, for writing on the CPU.
 
@@ -141,9 +131,8 @@ def int8(model: nn.Module, product: Callable = weights_only) -> nn.Module:
     # The parts are copied, the weights are not: they are about to be replaced.
     small = copy.deepcopy(model, {id(weight): weight for weight in model.parameters()})
     table = Int8Linear(model.embedding.weight, None, product)
-    if isinstance(model, Llama):
-        small.__class__ = Int8Llama  # the same parts, with another way to unembed
-        small.unembedding = table
+    if not hasattr(model, "unembedding"):  # a Llama's unembed uses the embedding itself
+        small.unembed = lambda x: table(small.norm(x))
     elif model.unembedding.weight is model.embedding.weight:
         small.unembedding = table
     small.embedding = Int8Embedding(table)
