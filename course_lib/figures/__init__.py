@@ -15,6 +15,7 @@ from course_lib.figures.charts import (
     dots,  # amounts that no line should join, and levels to compare them with
     histogram,  # how often each value comes up
     outcomes,  # a bar for each row, cut into parts
+    powers,  # lines and named points over a logarithmic axis
     tree_map,  # amounts as areas
 )
 from course_lib.figures.clusters import (
