@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import torch
 
-from course_lib import devices, sizing
+from course_lib import devices, scaling
 from course_lib.gpt import GPTConfig
 from course_lib.train import TrainConfig
 
@@ -100,8 +100,8 @@ TOLD = 100 * 10e-6
 
 def operations(shape: GPTConfig, run: TrainConfig) -> float:
     """The operations of a whole training: a backward pass takes twice a forward's."""
-    window = sizing.forward_operations(shape, run.context)["products"]
-    return 3.0 * window * run.batch * run.steps
+    tokens = run.steps * run.batch * run.context
+    return scaling.operations(shape, run.context, tokens)
 
 
 def throughput(at: torch.device) -> float:

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.patches import Circle, FancyArrowPatch, Rectangle
 
 from course_lib import figures
-from course_lib.figures import charts, diagrams, grids, parts, points, tokens
+from course_lib.figures import charts, clusters, diagrams, grids, parts, points, tokens
 
 ODD = [
     " sky",
@@ -39,6 +39,18 @@ DRAWN = {
     "curves": lambda: figures.curves({"a": ([1, 2], [3, 4])}, "x", "y", "t", (3, "l")),
     "log curves": lambda: figures.curves({"a": ([1, 2], [3, 4])}, "x", "y", log=True),
     "no marks": lambda: figures.curves({"a": ([1, 2], [3, 4])}, "x", "y", marks=False),
+    "powers": lambda: figures.powers(
+        {"$a": ([1e3, 1e9], [2, 3]), "b": ([5, 5e8], [1e-3, 1e20])},
+        "x",
+        "y",
+        "t",
+        {"$p_": (3e4, 2), "q": ([1, 2], [3, 4])},
+        mark=(1e5, "$m"),
+    ),
+    "powers across only": lambda: figures.powers(
+        {"a": ([1, 2], [-1, 0])}, "x", "y", log_up=False
+    ),
+    "only points": lambda: figures.powers({}, "x", "y", "t", {"a": (1e3, 2e9)}),
     "dots": lambda: figures.dots({"$a": [0, 1], "b": [2]}, "x", "y", "t", {"$l": 0.5}),
     "named bars": lambda: figures.bars(["a", "$b$"], [1.0, 2000.0], "t"),
     "nothing in bars": lambda: figures.bars(["a"], [0.0], "t", bright=0),
@@ -139,6 +151,16 @@ DRAWN = {
     ),
     "patches": lambda: figures.patches(np.eye(8), 4, "t"),
     "chunks": lambda: figures.chunks(np.sin(np.arange(80.0)), 10, "t"),
+    "roofline": lambda: figures.roofline(
+        {"$a$": (1e15, 1e12), "b": (1e9, 1e9)}, {"$x": (0.1, 1e7), "y": (1e3, 1e9)}, "t"
+    ),
+    "bare roof": lambda: figures.roofline({"a": (1e12, 1e9)}, {}),
+    "holdings": lambda: figures.holdings(
+        {"$a$": {"x": 1200.0, "$y": 0.001}, "b": {"x": 0.0, "$y": 3.0}}, "MB", "t"
+    ),
+    "nothing held": lambda: figures.holdings({"a": {"x": 0.0}}, "MB"),
+    "ring": lambda: figures.ring([[1, 2], [2, 1]], [1, 0], "$t"),
+    "ring of one": lambda: figures.ring([[1]], []),
 }
 
 
@@ -190,7 +212,7 @@ def test_a_dollar_is_drawn_and_begins_no_formula():
 
 
 def test_the_index_names_every_picture():
-    for module in (charts, diagrams, grids, parts, points, tokens):
+    for module in (charts, clusters, diagrams, grids, parts, points, tokens):
         for name, thing in inspect.getmembers(module, inspect.isfunction):
             if thing.__module__ == module.__name__ and not name.startswith("_"):
                 assert vars(figures)[name] is thing, name
@@ -259,6 +281,39 @@ def test_notes_stand_at_the_ends_of_their_rows_and_touch_nothing():
             assert left.x1 < box.x0 < box.x1 < right
             middle = left.y1 - place * left.height
             assert (box.y0 + box.y1) / 2 == pytest.approx(middle, abs=4)
+
+
+def test_a_roof_bends_where_its_two_limits_meet():
+    axis = figures.roofline({"a": (1e12, 1e10), "b": (1e11, 1e9)}, {"x": (2, 1e9)})
+    for line, (peak, bandwidth) in zip(axis.lines, [(1e12, 1e10), (1e11, 1e9)]):
+        x, y = line.get_data()
+        assert np.allclose(y, np.minimum(peak, bandwidth * x))
+    assert [line.get_data()[1][0] for line in axis.lines[2:]] == [1e9]
+    assert axis.lines[0].get_color() != axis.lines[1].get_color()
+
+
+def test_holdings_are_cut_into_parts_that_add_up():
+    axis = figures.holdings(
+        {"a": {"x": 3.0, "y": 1.0}, "b": {"x": 2.0, "y": 2.0}}, "MB"
+    )
+    wide = [round(bar.get_width(), 6) for bar in axis.patches[:4]]
+    assert wide == [3, 1, 2, 2] and [bar.get_x() for bar in axis.patches[:4]] == [
+        0,
+        3,
+        0,
+        2,
+    ]
+    assert words(axis).count("4 MB") == 2 and {"x", "y"} <= set(words(axis))
+
+
+def test_a_ring_says_what_is_summed_and_marks_what_is_sent():
+    axis = figures.ring([[1, 2, 3], [3, 1, 2], [2, 3, 1]], [2, 0, 1])
+    boxes = [patch for patch in axis.patches if isinstance(patch, Rectangle)]
+    bright = [box.get_edgecolor() for box in boxes]
+    assert [bright.index(colour) for colour in set(bright)] and len(boxes) == 9
+    assert sum(colour != bright[0] for colour in bright) == 3
+    assert words(axis).count("its own") == words(axis).count("sum of 3") == 3
+    assert light(boxes[0]) < light(boxes[1]) < light(boxes[2])
 
 
 def test_a_lens_prints_the_probability_in_each_cell_and_has_a_key():
@@ -663,3 +718,54 @@ def test_text_below_curves_bears_what_a_model_babbles():
     assert axis.figure.texts and "day" in "".join(
         t.get_text() for t in axis.figure.texts
     )
+
+
+# Powers -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", [2e3, 1e6, 1e12])
+def test_names_at_a_logarithmic_axis_fit_and_are_in_place(end):
+    series = {"a long name of a line": ([1e3, end], [1.0, 2.0])}
+    dots_at = {"a point": (end, 1.5)}
+    axis = figures.powers(series, "x", "y", "t", dots_at)
+    figures.png(axis)  # draws
+    for text in [*axis.texts]:
+        box = text.get_window_extent()
+        assert box.x1 <= axis.figure.bbox.x1, text.get_text()
+    (named,) = [text for text in axis.texts if text.get_text() == "a point"]
+    spot = axis.transData.transform((end, 1.5))
+    box = named.get_window_extent()
+    assert min(abs(box.x0 - spot[0]), abs(box.x1 - spot[0])) < 25
+    assert abs((box.y0 + box.y1) / 2 - spot[1]) < 60
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "some"),
+    [
+        (1, 40, ["1", "2", "5", "10", "20"]),
+        (1e3, 1e6, ["1 k", "10 k", "100 k", "1 M"]),
+        (1e9, 1e12, ["1 B", "1 T"]),
+        (1e22, 1e24, ["10²³", "2·10²²"]),
+    ],
+)
+def test_ticks_of_a_logarithmic_axis_are_round_and_readable(low, high, some):
+    axis = figures.powers({"a": ([low, high], [1, 2])}, "x", "y")
+    told = [tick.get_text() for tick in axis.get_xticklabels()]
+    assert set(some) <= set(told) and len(told) <= 12
+    places = axis.get_xticks()
+    assert all(axis.get_xlim()[0] <= place <= axis.get_xlim()[1] for place in places)
+
+
+def test_of_several_points_with_one_name_the_last_is_named():
+    axis = figures.powers({}, "x", "y", points={"p": ([1, 10, 100], [1, 2, 3])})
+    figures.png(axis)
+    (name,) = axis.texts
+    spot = axis.transData.transform((100, 3))
+    assert abs(name.get_window_extent().x0 - spot[0]) < 25
+    assert len(axis.lines[0].get_xdata()) == 3
+
+
+def test_the_first_points_are_bright_and_the_others_are_not():
+    axis = figures.powers({}, "x", "y", points={"a": (1, 1), "b": (10, 2)})
+    colours = [line.get_color() for line in axis.lines]
+    assert colours == [figures.TEXT, figures.MUTED]

@@ -30,6 +30,7 @@ from course_lib.figures.style import (
     drawable,
     plain,
     shortened,
+    spread,
     visible,
 )
 
@@ -108,6 +109,107 @@ def _name_ends(axis: Axes, series: dict) -> None:
         axis.annotate(name, end, color=SERIES[i % 5], va="center", zorder=5, **style)
 
 
+def powers(
+    series: dict[str, tuple[Sequence[float], Sequence[float]]],
+    across: str,
+    up: str,
+    title: str = "",
+    points: dict[str, tuple[Sequence[float], Sequence[float]]] | None = None,
+    log_up: bool = True,
+    mark: tuple[float, str] | None = None,
+) -> Axes:
+    """Lines over a logarithmic axis, each named at its right end, and named points.
+
+    Ten times as much is one step to the right; with log_up, one step up as well. points
+    are drawn as diamonds, those of the first name bright; of several with one name, the
+    last is named. mark: an amount across, and its name, drawn as a dotted line. Lines of
+    at most 40 points have a dot at each.
+    """
+    axis = card(8.0, 4.0, title, left=0.85, bottom=0.6)
+    for i, (x, y) in enumerate(series.values()):
+        look = {"color": SERIES[i % 5], "linestyle": DASHES[i % 5], "linewidth": 2.2}
+        if len(x) <= MOST_MARKS:
+            look |= {"marker": "o", "markersize": 4.5}
+        axis.plot(x, y, **look)
+    for i, (x, y) in enumerate((points or {}).values()):
+        look = {"color": TEXT if i == 0 else MUTED, "marker": "D", "zorder": 6}
+        spots = (np.atleast_1d(x), np.atleast_1d(y))
+        axis.plot(*spots, markersize=8.5 if i == 0 else 6, linestyle="", **look)
+    axis.set_xscale("log")
+    if log_up:
+        axis.set_yscale("log")
+    axis.margins(x=0.03, y=0.08)
+    last = {name: _last(*spot) for name, spot in (points or {}).items()}
+    ends = [(name, x[-1]) for name, (x, _) in series.items()]
+    ends += [(name, x) for name, (x, _) in last.items()]
+    axis.set_xlim(right=_room(axis.get_xlim(), ends))
+    _ticks(axis.xaxis, axis.get_xlim())
+    if log_up:
+        _ticks(axis.yaxis, axis.get_ylim())
+    axis.grid(color=EMPTY, linewidth=0.8)
+    axis.set_axisbelow(True)
+    axis.set_xlabel(across)
+    axis.set_ylabel(up)
+    if mark is not None:
+        axis.axvline(mark[0], color=MUTED, linewidth=1, linestyle=(0, (2, 3)))
+        style = {"color": MUTED, "fontsize": 9, "va": "top", "bbox": BEHIND}
+        style |= {"transform": axis.get_xaxis_transform()}
+        axis.text(mark[0], 0.99, f" {plain(mark[1])}", **style)
+    _name_points(axis, last)
+    if series:
+        _name_ends(axis, series)
+    return axis
+
+
+def _last(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
+    """The last of some points, or the only one."""
+    return float(np.atleast_1d(x)[-1]), float(np.atleast_1d(y)[-1])
+
+
+def _room(limits: tuple[float, float], ends: list[tuple[str, float]]) -> float:
+    """How far a logarithmic axis must go for names that begin at their ends."""
+    low, high = np.log10(limits)
+    for name, end in ends:
+        share = min(0.02 + 0.0125 * len(name), 0.8)  # of the width
+        high = max(high, low + (np.log10(end) - low) / (1 - share))
+    return 10.0**high
+
+
+def _ticks(axis, limits: tuple[float, float]) -> None:
+    """Whole powers of ten, or 1, 2, 5 of each where few would be seen."""
+    low, high = np.log10(limits)
+    first, last = int(np.floor(low)), int(np.ceil(high))
+    few = high - low < 2.2
+    step = 1 + int((last - first) / 9)
+    places = [
+        part * 10.0**power
+        for power in range(first, last + 1, step)
+        for part in ((1, 2, 5) if few else (1,))
+    ]
+    inside = [place for place in places if limits[0] <= place <= limits[1]]
+    axis.set_ticks(inside, [_amount(place) for place in inside])
+    axis.set_ticks([], minor=True)
+
+
+def _amount(amount: float) -> str:
+    """A number for a tick: 0.01, 50, "20 k", "1 B"; powers of ten from 10¹⁵ on."""
+    if amount >= 1e15:
+        power = f"{amount:.0e}".replace("+", "").split("e")
+        raised = str(int(power[1])).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
+        return f"10{raised}" if power[0] == "1" else f"{power[0]}·10{raised}"
+    return _short(amount)
+
+
+def _name_points(axis: Axes, points: dict[str, tuple[float, float]]) -> None:
+    """Write each point's name beside it, on the side and height that is free."""
+    if not points:
+        return
+    flat = np.array(list(points.values()), float)
+    for i, (name, place) in enumerate(zip(points, spread(flat, list(points), axis))):
+        style = {"color": TEXT if i == 0 else MUTED, "fontsize": 9.5, "va": "center"}
+        axis.text(*place, plain(name), zorder=7, bbox=BEHIND, **style)
+
+
 def dots(
     series: dict[str, Sequence[float]],
     across: str,
@@ -138,7 +240,8 @@ def dots(
     axis.set_xlabel(across)
     axis.set_ylabel(up)
     look = {"frameon": False, "fontsize": 9, "labelcolor": TEXT, "borderpad": 0}
-    place = {"loc": "lower right", "bbox_to_anchor": (1, 1), "ncols": len(series)}
+    # Beside the name of the axis: above, a long title would meet it.
+    place = {"loc": "upper right", "bbox_to_anchor": (1, -0.14), "ncols": len(series)}
     axis.legend(**look, **place)
     return axis
 
