@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from course_lib import scales, scaling, sizing
 from course_lib.fast_gpt import FastGPT
 from course_lib.gpt import GPT, GPT3, GPTConfig
+from course_lib.notebooks import cells
 from course_lib.train import TrainConfig, next_token_loss, train
 
 SMALL = GPTConfig(vocabulary=103, context=48, layers=2, channels=32, heads=2)
@@ -247,3 +248,17 @@ def test_a_learners_own_class_goes_through_a_sweep():
     assert sizes == sorted(sizes) and losses == sorted(losses, reverse=True)
     law = scaling.fit(sizes, losses, floor=0)
     assert law.exponent > 0
+
+
+def test_the_lessons_own_sweep_takes_any_class():
+    """The lesson's cells, with a class that has no blocks and so no use for Muon."""
+    path = cells.paths(["10"])[0]
+    space = {"torch": torch, "scaling": scaling, "GPTConfig": GPTConfig}
+    for id in ("text", "run"):
+        exec(cells.cell(path, id), space)
+
+    def own(config, generator):
+        return Own(config)
+
+    losses = [space["run"](8, compute, make=own, muon=0) for compute in (1e8, 1e9)]
+    assert losses[1] < losses[0] < math.log(space["different"]) + 1

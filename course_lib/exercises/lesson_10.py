@@ -54,6 +54,12 @@ SIX_ND_MISTAKES = mistakes(
             "The unembedding multiplies every token, too: it counts.",
         "(12 * config.channels**2 + config.vocabulary * config.channels)":
             "That is one layer; each of them works.",
+        "(config.layers * config.channels**2 + config.vocabulary * config.channels)":
+            "A layer has 12 C² weights: four matrices of C × C, and two of 4C × C.",
+        "(12 * config.layers * config.channels**2 + config.context * config.channels)":
+            "You took the context for the vocabulary.",
+        "(sizing.forward_operations(config, 1)['products'] / 2)":
+            "Attention's own products, scores and mixing, are left out here.",
         f"({EIGHT} - 2 * config.vocabulary * config.channels)":
             "The unembedding multiplies every token, too: it counts.",
     }),
@@ -143,7 +149,8 @@ READING_MISTAKES = mistakes(
     *instead(YEARS, {
         "tokens * WORDS / pace": "Those are minutes; how many years is that?",
         "tokens * WORDS * pace / YEAR": "The faster you read, the fewer years: divide by the pace.",
-        "tokens * WORDS // pace // YEAR": "Years have a fraction: divide with /, not //.",
+        ("tokens * WORDS // pace // YEAR", f"round({YEARS})", f"float(round({YEARS}))"):
+            "Years have a fraction: round nothing, and divide with /, not //.",
     }),
     *instead(PACE, {
         "years * YEAR / (tokens * WORDS)":
@@ -232,6 +239,8 @@ FITTED = "np.polyfit(np.log(sizes[near]), losses[near], 2)"
 VERTEX, HEIGHT = "-slope / (2 * bend)", "float(height + slope * at / 2)"
 GIVEN = "float(np.exp(at)), float(height + slope * at / 2)"
 
+NATURAL = "Take one kind of logarithm: `np.log` there, and `np.exp` back."
+
 BEST_SIZE_MISTAKES = mistakes(
     scaling.best_size,
     *instead(NEAR, {
@@ -244,6 +253,7 @@ BEST_SIZE_MISTAKES = mistakes(
     }),
     ("sizes, no logarithm", "The parabola is over the logarithm of the size, not the size.",
      (FITTED, "np.polyfit(sizes[near], losses[near], 2)"), ("np.exp(at)", "at")),
+    ("two kinds of logarithm", NATURAL, ("np.log(", "np.log10(")),
     *instead(VERTEX, {
         "slope / (2 * bend)": "The lowest point of a x² + b x + c is at −b / 2a: a minus is missing.",
         "-slope / bend": "The lowest point of a x² + b x + c is at −b / 2a: where is the 2?",
@@ -251,7 +261,7 @@ BEST_SIZE_MISTAKES = mistakes(
     }),
     *instead("np.exp(at)", {
         "at": "That is the size's logarithm; `np.exp` gives the size.",
-        "10**at": "`np.log` is the natural logarithm: go back with `np.exp`.",
+        "10**at": NATURAL,
     }),
     *instead(GIVEN, {
         "float(sizes[lowest]), float(losses[lowest])":
@@ -447,6 +457,8 @@ SPLIT_MISTAKES = mistakes(
         "(operations / ratio) ** 0.5": "C = 6 N D: where is the 6?",
         "(operations / 6) ** 0.5": "That is N = D. With D = ratio · N, C is 6 · ratio · N².",
         "operations / (6 * ratio)": "C is 6 · ratio · N²: take the root.",
+        "operations / (6 * (1 + ratio))":
+            "Weights and tokens are multiplied, not added: C is 6 · ratio · N².",
         "(operations * ratio / 6) ** 0.5":
             "That is D. C is 6 · ratio · N²: divide by the ratio.",
         "(operations / (6 * 20)) ** 0.5": "It ignores the ratio: 20 is only what it is by default.",
@@ -460,6 +472,8 @@ SPLIT_MISTAKES = mistakes(
         "operations / 6": "D is C / (6 N): divide by the weights, too.",
         "20 * weights": "It ignores the ratio: 20 is only what it is by default.",
     }),
+    ("whole numbers", "They need not be whole: round nothing.",
+     ("return weights, ratio * weights", "return int(weights), int(ratio * weights)")),
     ("tokens first", "First the weights, then the tokens.",
      ("return weights, ratio * weights", "return ratio * weights, weights")),
     ("more by default", "Without a second argument it is 20 tokens a weight.",
