@@ -2,14 +2,18 @@
 
 torchrun starts the many. Each has a copy of the weights and reads its own rows of the
 batch; gradients are averaged (DDP). A model that is too large for one device has its
-weights spread instead (FSDP2). Built in lesson 14; lesson 08 runs on one process,
-for which all but Ctrl-C does nothing.
+weights spread instead (FSDP2). What torch does inside, by hand: gradients of a batch
+that is read in parts, an all-reduce in a ring, tensors in shards. Built in lesson 14;
+lesson 08 runs on one process, for which all but Ctrl-C does nothing.
+
+Source of the ring: Patarasuk & Yuan 2009.
 """
 
+import math
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
@@ -141,3 +145,73 @@ def shard_like(values: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     from torch.distributed.tensor import distribute_tensor
 
     return distribute_tensor(values, other.device_mesh, other.placements)
+
+
+# By hand -----------------------------------------------------------------------------
+
+
+def accumulate(
+    model: nn.Module, parts: list[tuple], loss_of: Callable[..., torch.Tensor]
+) -> float:
+    """Leave in the weights the gradient of a batch that is read in parts; give its loss.
+
+    parts: pairs of inputs and targets, not all of one size. loss_of(model, inputs,
+    targets) gives the mean loss over a part's targets. A part counts by its share of
+    all targets. What gradients there were before is dropped.
+    """
+    model.zero_grad()
+    whole, total = sum(targets.numel() for _, targets in parts), 0.0
+    for inputs, targets in parts:
+        loss = loss_of(model, inputs, targets) * targets.numel() / whole
+        loss.backward()  # adds to what the parts before have left
+        total += loss.item()
+    return total
+
+
+def ring_all_reduce(
+    tensors: list[torch.Tensor], send: Callable[[int, torch.Tensor], torch.Tensor]
+) -> list[torch.Tensor]:
+    """The sum of the tensors of n ranks, in every rank; each sends 2(n − 1)/n of one.
+
+    tensors: one (N) a rank, N a multiple of n. send(rank, piece) gives the piece as the
+    next rank receives it. For n − 1 steps a rank adds what it receives to its own piece;
+    then one piece of it is complete, and for n − 1 steps complete ones go round.
+    """
+    count = len(tensors)
+    pieces = [list(one.chunk(count)) for one in tensors]  # rank, place → (N / n)
+    for step in range(2 * (count - 1)):
+        for rank in range(count):
+            place, after = (rank - step) % count, (rank + 1) % count
+            sent = send(rank, pieces[rank][place])
+            adds = step < count - 1
+            pieces[after][place] = pieces[after][place] + sent if adds else sent
+    return [torch.cat(own) for own in pieces]
+
+
+def ring(values: torch.Tensor, team: Team) -> torch.Tensor:
+    """The same between real processes: the sum over the team of a tensor, in each."""
+    count, rank = team.world_size, team.rank
+    if count == 1:
+        return values
+    pieces = list(into_shards(values, count))
+    for step in range(2 * (count - 1)):
+        place, into = (rank - step) % count, (rank - 1 - step) % count
+        received = torch.empty_like(pieces[into])
+        sending = distributed.isend(pieces[place], (rank + 1) % count)
+        distributed.recv(received, (rank - 1) % count)
+        sending.wait()
+        pieces[into] = pieces[into] + received if step < count - 1 else received
+    return gather(pieces, values.shape)
+
+
+def into_shards(values: torch.Tensor, count: int) -> list[torch.Tensor]:
+    """A tensor of any shape as `count` flat pieces of one size, padded with zeros."""
+    size = math.ceil(values.numel() / count)
+    padded = torch.zeros(count * size, dtype=values.dtype)
+    padded[: values.numel()] = values.flatten()
+    return list(padded.view(count, size))
+
+
+def gather(shards: list[torch.Tensor], shape: tuple[int, ...]) -> torch.Tensor:
+    """`into_shards` backwards: the pieces as a tensor of this shape, padding dropped."""
+    return torch.cat(shards)[: math.prod(shape)].view(shape)

@@ -158,7 +158,7 @@ class Attention(nn.Module):
 
 
 def gelu(x: torch.Tensor) -> torch.Tensor:
-    """A soft switch: near x above zero, near 0 below; the same shape.
+    """A soft activation: near x above zero, near 0 below; the same shape.
 
     x times the probability that a standard normal number is less than x, in the
     approximation that GPT-2 uses (Hendrycks & Gimpel 2016, section 2):
@@ -168,7 +168,7 @@ def gelu(x: torch.Tensor) -> torch.Tensor:
 
 
 class MLP(nn.Module):
-    """Up, a soft switch, down; each position by itself."""
+    """Up, an activation, down; each position by itself."""
 
     def __init__(self, config: GPTConfig):
         super().__init__()

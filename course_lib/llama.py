@@ -4,7 +4,8 @@ SmolLM2 is such a model. It differs from GPT-3 in four parts: RMSNorm for LayerN
 rotary positions (RoPE) for learned ones, SwiGLU for GELU, and key and value heads that
 several query heads share. Lesson 09 uses it first; built in lesson 11.
 
-B batch, T position, C channels, H heads, D head size, V vocabulary, L layers.
+B batch, T position, C channels, H heads, G heads of keys and values, D head size,
+V vocabulary, L layers.
 Sources: Touvron et al. 2023 (Llama); Su et al. 2021 (RoPE); Zhang & Sennrich 2019
 (RMSNorm); Shazeer 2020 (SwiGLU); Ainslie et al. 2023 (grouped queries).
 """
@@ -41,18 +42,30 @@ class LlamaConfig:
 SMOLLM2_135M = LlamaConfig()
 
 
+def rms_norm(
+    x: torch.Tensor, weight: torch.Tensor, epsilon: float = 1e-5
+) -> torch.Tensor:
+    """Bring every vector to a root mean square of 1, then scale it: (…, C) → (…, C).
+
+    The mean of the squares is taken over the channels of each position by itself;
+    epsilon is added to it and keeps a vector of zeros from dividing by zero (Zhang &
+    Sennrich 2019, eq. 4; the paper has no epsilon).
+    """
+    mean_square = x.square().mean(-1, keepdim=True)
+    return x * torch.rsqrt(mean_square + epsilon) * weight
+
+
 class RMSNorm(nn.Module):
-    """Scale every vector to a root mean square of one, then by a learned weight."""
+    """rms_norm with a learned weight; no bias."""
 
     def __init__(self, channels: int, epsilon: float = 1e-5):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(channels))
-        self.epsilon = epsilon  # keeps a vector of zeros from dividing by zero
+        self.epsilon = epsilon
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(…, C) → (…, C)"""
-        scale = torch.rsqrt(x.square().mean(-1, keepdim=True) + self.epsilon)
-        return x * scale * self.weight
+        return rms_norm(x, self.weight, self.epsilon)
 
 
 def rotation(positions: int, head_size: int, base: float, device=None) -> torch.Tensor:
@@ -77,6 +90,15 @@ def rotate(x: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:
     return x * turn[0] + across * turn[1]
 
 
+def share_heads(x: torch.Tensor, heads: int) -> torch.Tensor:
+    """Give each key or value head to the query heads that share it: all H heads.
+
+    x (B, G, T, D) → (B, H, T, D), H a multiple of G: the first H/G query heads get head
+    0, the next ones head 1 (Ainslie et al. 2023, section 2.2).
+    """
+    return x.repeat_interleave(heads // x.shape[1], dim=1)
+
+
 class Attention(nn.Module):
     """Attention in which several query heads share one key and one value head."""
 
@@ -93,15 +115,11 @@ class Attention(nn.Module):
         """(B, T, H·D) → (B, H, T, D)"""
         return x.unflatten(-1, (-1, self.config.head_size)).transpose(1, 2)
 
-    def share(self, x: torch.Tensor) -> torch.Tensor:
-        """Give each key or value head to the query heads that share it: all H heads."""
-        sharers = self.config.query_heads // self.config.key_value_heads
-        return x.repeat_interleave(sharers, dim=1)  # (B, fewer H, T, D) → (B, H, T, D)
-
     def query_and_key(self, x: torch.Tensor, turn: torch.Tensor) -> tuple:
         """Queries and keys, turned by their positions: both (B, H, T, D)."""
         query = rotate(self.split(self.query(x)), turn)
-        return query, self.share(rotate(self.split(self.key(x)), turn))
+        key = rotate(self.split(self.key(x)), turn)  # (B, G, T, D)
+        return query, share_heads(key, self.config.query_heads)
 
     def pattern(self, x: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:
         """The weights (B, H, T, T) that forward mixes with: for pictures."""
@@ -110,7 +128,7 @@ class Attention(nn.Module):
     def forward(self, x: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:
         """(B, T, C) → (B, T, C)"""
         query, key = self.query_and_key(x, turn)  # (B, H, T, D)
-        value = self.share(self.split(self.value(x)))
+        value = share_heads(self.split(self.value(x)), self.config.query_heads)
         return self.output(join_heads(attend(query, key, value)))  # (B, T, C)
 
 
@@ -189,9 +207,9 @@ def cached_attention(
     once for each query head that shares them: that is what grouping saves.
     """
     query = rotate(attention.split(attention.query(x)), turn)  # (B, H, T, D)
-    key = rotate(attention.split(attention.key(x)), turn)  # (B, fewer H, T, D)
+    key = rotate(attention.split(attention.key(x)), turn)  # (B, G, T, D)
     value = attention.split(attention.value(x))
-    key, value = cache.add(layer, key, value)  # (B, fewer H, N, D)
+    key, value = cache.add(layer, key, value)  # (B, G, N, D)
     return attention.output(join_heads(attend_from(query, key, value)))  # (B, T, C)
 
 

@@ -60,6 +60,11 @@ def smollm2(device: torch.device | str = "cpu") -> tuple[Llama, tokenizer.Encodi
     return model.eval().requires_grad_(False), tokenizer.smollm2()
 
 
+def smollm2_file() -> Path:
+    """The path of the real LLM's own file, a GGUF of 4-bit weights, fetched and verified."""
+    return cache.checked(sources.SMOLLM2)
+
+
 def converted() -> Path:
     """The path of the converted weights, made from the GGUF file if not there."""
     return cache.made(CONVERTED, convert)
@@ -67,7 +72,7 @@ def converted() -> Path:
 
 def convert(path: Path) -> None:
     """Write the real LLM's weights to `path` as float32 safetensors: about 10 s."""
-    save_file(read_gguf(cache.checked(sources.SMOLLM2)), path)
+    save_file(read_gguf(smollm2_file()), path)
 
 
 def read_gguf(path: Path, config: LlamaConfig = SMOLLM2_135M) -> dict:

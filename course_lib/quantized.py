@@ -1,14 +1,16 @@
-"""Eight-bit weights: a quarter of float32's bytes, and what that costs.
+"""Weights in eight bits and in four: fewer bytes, and what that costs.
 
 A model that writes alone reads all its weights for every token, so memory sets its pace
 (lesson 09). Here every row of a matrix becomes whole numbers from −127 to 127 and one
-scale in float32. Lesson 09 uses it first; built in lesson 11. Norms, biases and positions stay as they are.
+scale in float32; norms, biases and positions stay as they are. The real LLM's file has
+four bits: `dequantise` reads its blocks. Lesson 09 uses it first; built in lesson 11.
 
-Works with our GPT, our Llama, and a learner's GPT of the same names; for writing, not
-for training; on the CPU.
+The eight-bit parts work with our GPT and Llama, and a learner's of the same names; for
+writing, not for training; on the CPU.
 
 B batch, T position, C channels, V vocabulary.
-Source: Dettmers et al. 2022, LLM.int8() (absmax row by row, section 3).
+Sources: Dettmers et al. 2022, LLM.int8() (absmax row by row, section 3); ggml's
+block_q4_1 for the blocks of four bits.
 """
 
 import copy
@@ -16,8 +18,6 @@ from collections.abc import Callable
 
 import torch
 from torch import nn
-
-from course_lib.llama import Llama
 
 LARGEST = 127  # of eight bits with a sign; −128 is not used, so that signs are equal
 
@@ -32,6 +32,19 @@ def rounded(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     # A scale of zero would divide zeros by zero.
     scale = scale.clamp_min(torch.finfo(x.dtype).tiny)
     return (x / scale).round().to(torch.int8), scale
+
+
+def dequantise(blocks: torch.Tensor) -> torch.Tensor:
+    """Weights from blocks in the format Q4_1: (N, 20), uint8 → (N, 32), float32.
+
+    A block's first two bytes are its scale, the next two its minimum, in float16; each of
+    the other sixteen holds two numbers from 0 to 15: first the low halves of all, then
+    the high ones. A weight is scale · number + minimum.
+    """
+    scale, minimum = blocks[:, :4].contiguous().view(torch.float16).float().split(1, 1)
+    packed = blocks[:, 4:]  # (N, 16)
+    numbers = torch.cat([packed & 15, packed >> 4], dim=1)  # (N, 32)
+    return scale * numbers + minimum
 
 
 def plain(x: torch.Tensor, numbers: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
@@ -102,14 +115,6 @@ class Int8Embedding(nn.Module):
         return self.weight[ids] * self.scale[ids].unsqueeze(-1)
 
 
-class Int8Llama(Llama):
-    """A Llama of eight bits: its unembedding is a part of its own, as in a GPT."""
-
-    def unembed(self, x: torch.Tensor) -> torch.Tensor:
-        """(…, C) → logits (…, V)"""
-        return self.unembedding(self.norm(x))
-
-
 def int8(model: nn.Module, product: Callable = weights_only) -> nn.Module:
     """A copy of a model whose matrices have eight bits, for writing on the CPU.
 
@@ -126,9 +131,8 @@ def int8(model: nn.Module, product: Callable = weights_only) -> nn.Module:
     # The parts are copied, the weights are not: they are about to be replaced.
     small = copy.deepcopy(model, {id(weight): weight for weight in model.parameters()})
     table = Int8Linear(model.embedding.weight, None, product)
-    if isinstance(model, Llama):
-        small.__class__ = Int8Llama  # the same parts, with another way to unembed
-        small.unembedding = table
+    if not hasattr(model, "unembedding"):  # a Llama's unembed uses the embedding itself
+        small.unembed = lambda x: table(small.norm(x))
     elif model.unembedding.weight is model.embedding.weight:
         small.unembedding = table
     small.embedding = Int8Embedding(table)

@@ -51,7 +51,7 @@ def greedy(probabilities: torch.Tensor) -> int:
 
 
 def sample(probabilities: torch.Tensor, generator: torch.Generator) -> int:
-    """Draw one id at random, each as often as its probability says.
+    """Draw one id at random: in many draws, each as often as its probability says.
 
     probabilities (V,) sum to one; generator is the only source of randomness, so the
     same seed draws the same ids. Picture the probabilities laid end to end on a ruler

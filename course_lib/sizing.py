@@ -41,7 +41,7 @@ def matrices(config: GPTConfig, output_per_head: bool = False) -> int:
 
 
 def left_out(config: GPTConfig) -> dict[str, int]:
-    """The weights that the eight rows leave out: positions, biases, norms."""
+    """The parameters that the eight rows leave out: positions, biases, norms."""
     c, layers = config.channels, config.layers
     return {
         "positions": config.context * c,
@@ -51,7 +51,7 @@ def left_out(config: GPTConfig) -> dict[str, int]:
 
 
 def total(config: GPTConfig, tied: bool = True) -> int:
-    """Every weight of a GPT; tied, the unembedding is the embedding, counted once."""
+    """Every parameter of a GPT; tied, the unembedding is the embedding, counted once."""
     every = sum(eight_rows(config).values()) + sum(left_out(config).values())
     return every - tied * eight_rows(config)["unembedding"]
 

@@ -195,7 +195,7 @@ def decode(ids: list[int], tokens: dict[int, bytes]) -> str:
     """Ids → text: join the bytes of all tokens, then read them as UTF-8.
 
     A character may be spread over several tokens, so the bytes must be joined first.
-    Bytes that are no character become "�". Raises ValueError for an unknown id.
+    Bytes that are no character become "�". Raises an error for an unknown id.
     """
     unknown = [id for id in ids if id not in tokens]
     if unknown:

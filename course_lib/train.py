@@ -26,7 +26,7 @@ from course_lib.checkpoints import Checkpoint
 from course_lib.errors import Problem
 from course_lib.optimizers import learned, load_state_dict, optimizers, state_dict
 
-FLOOR = 0.1  # the rate's end, as a share of its height
+LAST_SHARE = 0.1  # the share of the full rate that is left at the end
 LOOK = 64  # windows of the validation text that a look on the way reads, at most
 AT_ONCE = 4_096  # tokens that an evaluation reads at once: their logits need memory
 
@@ -114,7 +114,7 @@ def rate_at(step: int, config: TrainConfig) -> float:
     if step < config.warmup:
         return (step + 1) / (config.warmup + 1)
     progress = (step - config.warmup) / max(1, config.steps - config.warmup)
-    return FLOOR + (1 - FLOOR) * (1 + math.cos(math.pi * progress)) / 2
+    return LAST_SHARE + (1 - LAST_SHARE) * (1 + math.cos(math.pi * progress)) / 2
 
 
 def seed_of(step: int, config: TrainConfig) -> int:

@@ -142,10 +142,19 @@ def gradients(folder: Path) -> None:
     save_file(slopes, folder / f"gradients-{team.rank}.safetensors")
 
 
+def ring(folder: Path) -> None:
+    """The sum of a tensor of each process, by hand; five numbers are no multiple of two."""
+    team, _ = distributed.init(torch.device("cpu"))
+    own = torch.arange(5.0).view(1, 5) + 10 * team.rank
+    values = {"sum": distributed.ring(own, team), "own": own}
+    save_file(values, folder / f"ring-{team.rank}.safetensors")
+
+
 def all_of_a_team(folder: Path) -> None:
     """What torchrun starts: everything that two processes are asked, in one go."""
     torch.set_num_threads(1)
     gradients(folder)
+    ring(folder)
     for name in TEAM:
         team_run(name, folder, shard=name == "shard")
     (folder / f"uneven-{os.environ['RANK']}.txt").write_text(uneven())

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.patches import Circle, FancyArrowPatch, Rectangle
 
 from course_lib import figures
-from course_lib.figures import charts, diagrams, grids, parts, points, tokens
+from course_lib.figures import charts, clusters, diagrams, grids, parts, points, tokens
 
 ODD = [
     " sky",
@@ -151,6 +151,16 @@ DRAWN = {
     ),
     "patches": lambda: figures.patches(np.eye(8), 4, "t"),
     "chunks": lambda: figures.chunks(np.sin(np.arange(80.0)), 10, "t"),
+    "roofline": lambda: figures.roofline(
+        {"$a$": (1e15, 1e12), "b": (1e9, 1e9)}, {"$x": (0.1, 1e7), "y": (1e3, 1e9)}, "t"
+    ),
+    "bare roof": lambda: figures.roofline({"a": (1e12, 1e9)}, {}),
+    "holdings": lambda: figures.holdings(
+        {"$a$": {"x": 1200.0, "$y": 0.001}, "b": {"x": 0.0, "$y": 3.0}}, "MB", "t"
+    ),
+    "nothing held": lambda: figures.holdings({"a": {"x": 0.0}}, "MB"),
+    "ring": lambda: figures.ring([[1, 2], [2, 1]], [1, 0], "$t"),
+    "ring of one": lambda: figures.ring([[1]], []),
 }
 
 
@@ -202,7 +212,7 @@ def test_a_dollar_is_drawn_and_begins_no_formula():
 
 
 def test_the_index_names_every_picture():
-    for module in (charts, diagrams, grids, parts, points, tokens):
+    for module in (charts, clusters, diagrams, grids, parts, points, tokens):
         for name, thing in inspect.getmembers(module, inspect.isfunction):
             if thing.__module__ == module.__name__ and not name.startswith("_"):
                 assert vars(figures)[name] is thing, name
@@ -271,6 +281,39 @@ def test_notes_stand_at_the_ends_of_their_rows_and_touch_nothing():
             assert left.x1 < box.x0 < box.x1 < right
             middle = left.y1 - place * left.height
             assert (box.y0 + box.y1) / 2 == pytest.approx(middle, abs=4)
+
+
+def test_a_roof_bends_where_its_two_limits_meet():
+    axis = figures.roofline({"a": (1e12, 1e10), "b": (1e11, 1e9)}, {"x": (2, 1e9)})
+    for line, (peak, bandwidth) in zip(axis.lines, [(1e12, 1e10), (1e11, 1e9)]):
+        x, y = line.get_data()
+        assert np.allclose(y, np.minimum(peak, bandwidth * x))
+    assert [line.get_data()[1][0] for line in axis.lines[2:]] == [1e9]
+    assert axis.lines[0].get_color() != axis.lines[1].get_color()
+
+
+def test_holdings_are_cut_into_parts_that_add_up():
+    axis = figures.holdings(
+        {"a": {"x": 3.0, "y": 1.0}, "b": {"x": 2.0, "y": 2.0}}, "MB"
+    )
+    wide = [round(bar.get_width(), 6) for bar in axis.patches[:4]]
+    assert wide == [3, 1, 2, 2] and [bar.get_x() for bar in axis.patches[:4]] == [
+        0,
+        3,
+        0,
+        2,
+    ]
+    assert words(axis).count("4 MB") == 2 and {"x", "y"} <= set(words(axis))
+
+
+def test_a_ring_says_what_is_summed_and_marks_what_is_sent():
+    axis = figures.ring([[1, 2, 3], [3, 1, 2], [2, 3, 1]], [2, 0, 1])
+    boxes = [patch for patch in axis.patches if isinstance(patch, Rectangle)]
+    bright = [box.get_edgecolor() for box in boxes]
+    assert [bright.index(colour) for colour in set(bright)] and len(boxes) == 9
+    assert sum(colour != bright[0] for colour in bright) == 3
+    assert words(axis).count("its own") == words(axis).count("sum of 3") == 3
+    assert light(boxes[0]) < light(boxes[1]) < light(boxes[2])
 
 
 def test_a_lens_prints_the_probability_in_each_cell_and_has_a_key():

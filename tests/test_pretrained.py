@@ -24,6 +24,7 @@ from course_lib.devices import generator
 from course_lib.errors import Problem
 from course_lib.files import cache, sources
 from course_lib.llama import rotate, rotation
+from course_lib.notebooks import cells
 
 PROMPTS = [
     "The sun is shining in the",
@@ -81,6 +82,16 @@ def test_same_greedy_tokens_as_transformers(llm, reference):
     with torch.no_grad():  # what theirs says after each of these tokens, in one pass
         logits = reference(torch.tensor([ids + ours])).logits[0]
     assert ours == logits[len(ids) - 1 : -1].argmax(-1).tolist()
+
+
+def test_lesson_11_recorded_what_transformers_says(llm, reference):
+    record = {}
+    exec(cells.cell(cells.paths(["11"])[0], "recorded"), record)
+    ids = torch.tensor([llm[1].encode(record["SUN"])])
+    with torch.no_grad():
+        top = reference(ids).logits[0].max(-1)
+    assert top.indices.tolist() == record["THEIRS"]
+    assert top.values.tolist() == pytest.approx(record["LOGITS"], abs=2e-3)
 
 
 def test_it_has_its_known_number_of_weights(llm):

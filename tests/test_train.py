@@ -86,7 +86,9 @@ def test_the_rate_is_torchs_warm_up_and_cosine(steps, warmup):
     config = TrainConfig(steps=steps, warmup=warmup)
     one = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     up = torch.optim.lr_scheduler.LinearLR(one, 1 / (warmup + 1), 1.0, max(1, warmup))
-    down = torch.optim.lr_scheduler.CosineAnnealingLR(one, steps - warmup, train.FLOOR)
+    down = torch.optim.lr_scheduler.CosineAnnealingLR(
+        one, steps - warmup, train.LAST_SHARE
+    )
     both = torch.optim.lr_scheduler.SequentialLR(one, [up, down], [warmup])
     for step in range(steps):
         assert rate_at(step, config) == pytest.approx(one.param_groups[0]["lr"])
@@ -100,7 +102,7 @@ def test_the_shape_of_the_rate():
     assert 0 < rates[0] == rates[1] / 2 < 0.1 and max(rates) == rates[20] == 1
     assert rates[:21] == sorted(rates[:21])
     assert rates[20:] == sorted(rates[20:], reverse=True)
-    assert train.FLOOR < rates[-1] < train.FLOOR + 0.001
+    assert train.LAST_SHARE < rates[-1] < train.LAST_SHARE + 0.001
     never_up = [rate_at(s, TrainConfig(steps=5, warmup=50)) for s in range(5)]
     assert min(never_up) > 0 and max(never_up) < 0.1  # shorter than its warm-up
 

@@ -176,8 +176,9 @@ SAMPLE = Exercise(
     title="draw a token",
     minutes=10,
     rule=(
-        "Draw one id at random, each as often as its probability says. `generator` is a "
-        "source of chance: started from the same number, its *seed*, it gives the same "
+        "Draw one id at random. If you draw many times, each id should come as often as its "
+        "probability says: an id with probability 0.2 in about 2 of 10 draws. `generator` is "
+        "a source of chance: started from the same number, its *seed*, it gives the same "
         "numbers again. Take every random number from it (`torch.rand(1, "
         "generator=generator)` gives one between 0 and 1). Return an `int`. "
         "`torch.multinomial` would do it in one line; try with the ruler first."
@@ -446,8 +447,8 @@ LOG_PROBABILITY = Exercise(
     rule=(
         "Add up log p(token | all tokens before it) over every token but the first. "
         "`model(torch.tensor([ids], device=devices.where(model)))` gives logits of shape "
-        "(1, T, V), one text, T positions, V tokens: row `t` scores the token *after* "
-        "position `t`. `torch.log_softmax(…, dim=-1)` turns logits into "
+        "(1, T, V), one text, T positions, V tokens: row `t` holds the logits of the "
+        "token *after* position `t`. `torch.log_softmax(…, dim=-1)` turns logits into "
         "logarithms of probabilities. Return a `float`."
     ),
     reference=sampling.log_probability,
@@ -560,9 +561,11 @@ PIRATE = Exercise(
     minutes=10,
     rule=(
         "Write a function that turns a question into a script which the model is likely to "
-        "finish as a pirate. Say “pirate” before the question, put the question in once, "
-        "and end with the speaker's name and a colon, with no space after. A few opening "
-        "words such as “Arr,” are allowed. Then run the cell below the check."
+        "finish as a pirate. Say “pirate” before the question, and put the question in "
+        "once. End the script with the speaker's name and a colon, for example `Pirate:`. "
+        "After the colon you may add a few first words of the answer, for example ` Arr,`: "
+        "after the question no more than eight words in all. The last character must not "
+        "be a space. Then run the cell below the check."
     ),
     reference=pirate_script,
     checks=(

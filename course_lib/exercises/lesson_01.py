@@ -465,7 +465,8 @@ DECODE = Exercise(
         "Turn ids back into text. `tokens` maps an id to its `bytes`. Emoji and Tamil "
         "letters are spread over several tokens, and a model can stop half way through one: "
         "bytes that are no character must come out as � where they stand, as "
-        '`errors="replace"` does. An id that is not in `tokens` must raise an error.'
+        '`errors="replace"` does. An id that is not in `tokens` must raise an '
+        "error; `KeyError` and `ValueError` are both right."
     ),
     reference=tokenizer.decode,
     plain=decode_plainly,

@@ -246,12 +246,12 @@ def of_tensor(method: Callable) -> Callable:
 
 
 WEIGHTS = Exercise(
-    id="03.attention_weights", title="from scores to weights", minutes=10,
+    id="03.attention_weights", title="from scores to attention weights", minutes=10,
     rule=(
         "`scores` has shape (…, T, T): row `i` says how well query `i` fits each key. Any "
-        "axes may stand in front, or none. Turn each row into weights by a softmax over "
-        "the positions that `i` may look at: itself and all before it. Return a tensor of "
-        "the same shape, in which every row sums to 1 and the weights after `i` are 0. "
+        "axes may stand in front, or none. Turn each row into attention weights (shares) by a "
+        "softmax over the positions that `i` may look at: itself and all before it. Return "
+        "a tensor of the same shape, in which every row sums to 1 and the weights after `i` are 0. "
         "(`x.masked_fill(mask, number)` is a copy of `x` with the number wherever the mask "
         "is True.)"
     ),
@@ -755,8 +755,8 @@ LEAKS = Exercise(
     id="03.leaks", title="catch a peek at the future", minutes=10,
     rule=(
         "`attention` is a function from (B, T, C) to (B, T, C), and `x` is such a tensor. "
-        "Change the last position of a copy of `x`: every channel, each by another amount, "
-        "1 or more. Return `True` (a `bool`) if the output of any earlier position moves, up "
+        "Work on a copy of `x`. Add a number to every channel of its last position. Each "
+        "number is 1 or more, and no two channels get the same (for example 1, 2, 3, …). Return `True` (a `bool`) if the output of any earlier position moves, up "
         "or down: then `attention` peeks at the future. Else return `False`; differences "
         "below 1e-5 are rounding. `x` itself must stay as it was."
     ),

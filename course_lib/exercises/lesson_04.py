@@ -207,7 +207,7 @@ MLP_MISTAKES = mistakes(
             "The answer itself is cut off below zero, too. Only the questions are.",
         f"x + {ANSWER}": "x is added to the answer. That is the block's work, in lesson 05.",
         "F.gelu(questions) @ down.T":
-            "The switch here is ReLU, which cuts off at zero; yours is GELU.",
+            "The activation here is ReLU, which cuts off at zero; yours is GELU.",
         "torch.softmax(questions, -1) @ down.T":
             "Those are shares that add up to 1, a softmax. Each neuron fires by itself: "
             "torch.relu.",
@@ -271,7 +271,7 @@ MLP = Exercise(
     title="ask, cut off, answer",
     minutes=8,
     rule=(
-        "Write the whole MLP with ReLU as its switch. `x` is (B, T, C); each row of `up` "
+        "Write the whole MLP with ReLU as its activation. `x` is (B, T, C); each row of `up` "
         "(M, C) is a question, `bias` (M) is added to it, each column of `down` (C, M) is "
         "an answer. Ask every vector all M questions, cut off what is below zero, add up "
         "the answers, each times the number that its neuron gives. Return (B, T, C)."
@@ -451,11 +451,13 @@ STORE_FACTS = Exercise(
     minutes=15,
     rule=(
         "Write an MLP without training. `keys` (N, C) are vectors of length one at right "
-        "angles to each other, `values` (N, C) is what each should call up, and N is "
+        "angles to each other, `values` (N, C) is what each should answer, and N is "
         "less than C. Return `(up, bias, down)`, tensors of shapes (N, C), (N,) and "
         "(C, N). To 0.001, `down @ relu(up @ x + bias)` gives value i for key i, the "
         "sum of two values for the sum of their keys, and zeros both for half a key "
-        "(`0.5 * keys[i]`) and for any x at right angles to all keys."
+        "(`0.5 * keys[i]`) and for any x at right angles to all keys. (These keys and "
+        "values have nothing to do with those of attention. A key is what the MLP is "
+        "asked; its value is what the MLP should answer.)"
     ),
     reference=store_facts,
     checks=(
@@ -491,9 +493,9 @@ ONE_NUMBER = (
 GELU_MISTAKES = mistakes(
     gpt.gelu,
     *instead(FORMULA, {
-        "torch.relu(x)": "That is ReLU, a hard switch. GELU is soft: x/2 · (1 + tanh(…)).",
+        "torch.relu(x)": "That is ReLU, with its corner. GELU is soft: x/2 · (1 + tanh(…)).",
         "x * torch.sigmoid(x)":
-            "That is SiLU, x · sigmoid(x): a soft switch too, but another one.",
+            "That is SiLU, x · sigmoid(x): a soft activation too, but another one.",
         "x * torch.sigmoid(1.702 * x)":
             "That is x · sigmoid(1.702 x), which comes near GELU, but not to 0.001.",
         FORMULA.replace("x / 2", "x"): "It is twice too large: the ½ is missing, x/2 · (1 + …).",
@@ -517,13 +519,13 @@ GELU_MISTAKES = mistakes(
             "The term 0.044715 x³ inside the bracket is missing, or much too small: only x goes "
             "to the third power.",
         FORMULA.replace("1 + ", ""):
-            "The 1 in 1 + tanh(…) is missing, so the switch never closes.",
+            "The 1 in 1 + tanh(…) is missing: far below zero it gives x/2 turned round, not 0.",
         FORMULA.replace("1 +", "1 -"):
-            "1 - tanh(…) turns the switch round: it lets through what is below zero.",
+            "1 - tanh(…) turns it round: it lets through what is below zero.",
         FORMULA.replace("* (1 +", "* 1 + ("):
             "Multiplying comes before adding: put brackets around 1 + tanh(…).",
         FORMULA.replace("x / 2 * ", "1 / 2 * "):
-            "That is the switch alone, from 0 to 1; multiply x by it.",
+            "That is the factor alone, from 0 to 1; multiply x by it.",
         FORMULA.replace("x / 2 * ", "x / 2 / "): "It divides by 1 + tanh(…): multiply.",
         FORMULA.replace("torch.tanh", "math.tanh"): ONE_NUMBER,
         f"torch.tensor([{LOOPED} for v in x])": ONE_NUMBER,
@@ -559,7 +561,7 @@ def below_zero(generator: torch.Generator, count: int) -> torch.Tensor:
 
 GELU = Exercise(
     id="04.gelu",
-    title="a soft switch",
+    title="a soft activation",
     minutes=6,
     rule=(
         "Write GELU as GPT-2 has it: x/2 · (1 + "

@@ -547,7 +547,7 @@ ORDER_MATTERS = Exercise(
         ),
         Check(
             "two GPTs", 1, "tells a GPT with positions from one without",
-            "The same swap, the same place to look at, for any model.",
+            "The same swap, the same position to look at, for any model.",
             agrees(by_numpy, some_gpts, ()),
         ),
     ),
@@ -703,11 +703,11 @@ START, END = (
     "return model.unembedding(model.norm(x))",
 )
 NOT_ITS_ID = (
-    "The place of a token is 0, 1, 2, … along the text, and not its id: look up positions by "
-    "place."
+    "The position of a token is 0, 1, 2, … along the text, and not its id: look up "
+    "position 0, 1, 2, …."
 )
 TOO_MANY = (
-    "Two shapes don't fit. model.position.weight has a row for every place of the context, "
+    "Two shapes don't fit. model.position.weight has a row for every position of the context, "
     "and the text has T: take the first T rows."
 )
 NOT_ALL = "Only the last position is there; give the logits of all T."
@@ -726,20 +726,20 @@ FORWARD_MISTAKES = mistakes(
             "positions.",
         "model.position.weight + model.embedding(ids)": TOO_MANY,
         "model.embedding(ids + torch.arange(ids.shape[1]))":
-            "The places are added to the ids. Each place has a vector: add it to the token's.",
+            "The positions are added to the ids. Each position has a vector: add it to the token's.",
         f"model.embedding(ids) * {PLACES}": "It multiplies by the positions: add them.",
     }),
     *instead(PLACES, {
         "model.position.weight": TOO_MANY,
         "model.position.weight[-ids.shape[1] :]":
-            "These are the last places of the context; the first token of a text has place 0.",
+            "These are the last positions of the context; the first token of a text has position 0.",
         "model.position.weight[1 : ids.shape[1] + 1]":
-            "The first token of a text has place 0, and yours has 1.",
+            "The first token of a text has position 0, and yours has 1.",
         "model.position.weight[0]":
-            "All tokens get one and the same place. Add to each the vector of its own: rows 0 "
+            "All tokens get one and the same position. Add to each the vector of its own: rows 0 "
             "to T - 1 of model.position.weight.",
         "model.position.weight[: ids.shape[0]]":
-            "The places are counted along the texts, B of them. Count along the tokens of a "
+            "The positions are counted along the texts, B of them. Count along the tokens of a "
             "text, T: ids.shape[1].",
         "model.position(ids)": NOT_ITS_ID,
         "model.position.weight[ids]": NOT_ITS_ID,
@@ -844,7 +844,7 @@ FORWARD = Exercise(
     rule=(
         "`model` has the parts `embedding` and `position` (two `nn.Embedding`s), `blocks` "
         "(a list), `norm` and `unembedding`. Take `ids` (B, T) all the way: look the tokens "
-        "up, add to each the vector of its place, from 0; run the blocks in order; then the "
+        "up, add to each the vector of its position, from 0; run the blocks in order; then the "
         "last norm and the unembedding. Return the logits of all positions, (B, T, V). Use "
         "the parts; don't call `model(ids)`."
     ),
@@ -857,12 +857,12 @@ FORWARD = Exercise(
         ),
         Check(
             "any length", 1, "takes a text of any length",
-            "`model.position.weight[:T]` are the vectors of the first T places.",
+            "`model.position.weight[:T]` are the vectors of the first T positions.",
             goes(texts((1, 1), (1, 8), (2, 8)), ()),
         ),
         Check(
-            "places from zero", 1, "tells equal tokens apart by their places",
-            "Which place does the first token have, and which vector?",
+            "positions from zero", 1, "tells equal tokens apart by their positions",
+            "Which position does the first token have, and which vector?",
             goes(equal_tokens, ()),
         ),
     ),

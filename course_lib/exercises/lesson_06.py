@@ -428,7 +428,7 @@ def gpt2_sizes(generator):
 
 TOTAL = Exercise(
     id="06.total",
-    title="every weight there is",
+    title="every parameter there is",
     minutes=6,
     rule=(
         "Add up what you have: all of `eight_rows(config)` and all of `left_out(config)`. "

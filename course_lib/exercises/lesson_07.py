@@ -307,8 +307,9 @@ TANH = Exercise(
     id="07.tanh", title="the slope of tanh", minutes=4,
     rule=(
         "`math.tanh(a)` bends any number into the range from −1 to 1. Its slope is 1 minus the "
-        "square of the result. Return the result and a tuple of one, its slope; all are floats. "
-        "`a` may be as far out as 2,000 or −2,000."
+        "square of the result. Take this formula on trust, then try it: at 0.5 "
+        "`numerical_gradient` gives 0.7864, and 1 − tanh(0.5)² is 0.7864 too. Return the result "
+        "and a tuple of one, its slope; all are floats. `a` may be as far out as 2,000 or −2,000."
     ),
     reference=tanh,
     checks=(
@@ -686,8 +687,8 @@ DESCEND = Exercise(
 def explodes_above(c: float) -> float:
     """The rate above which gradient descent on the loss c × w² runs away.
 
-    c is above 0; the curvature is 2 c. Below that rate w comes ever nearer to 0; above
-    it, w jumps further away with every step.
+    c is above 0. Below that rate w comes ever nearer to 0; above it, w jumps further
+    away with every step.
     """
     return 1 / c
 
@@ -868,9 +869,10 @@ MATMUL_GRADIENTS = Exercise(
         "`x` is (N, C) and `weight` is (C, K), so the product `x @ weight` is (N, K). `gradient` "
         "(N, K) says how the loss changes with each number of the product. Return two numpy "
         "arrays: the gradient of `x`, of x's shape, and the gradient of `weight`, of weight's "
-        "shape. A number of x or weight is used at several places of the product. At each place, "
-        "take the number that it is multiplied with there × the gradient of that place. Its "
-        "gradient is the sum of these."
+        "shape. Take one number of `x`. It is multiplied with several numbers of `weight`, and "
+        "each product goes into one place of the result. Multiply each of these weights with the "
+        "gradient of its place. Add all these products: this sum is the gradient of the number of "
+        "`x`. For a number of `weight` do the same with the numbers of `x`."
     ),
     reference=matmul_gradients,
     checks=(

@@ -331,14 +331,16 @@ def corrected(inputs, value, right) -> str:
 ADAMW = Exercise(
     id="08.adamw", title="one step of AdamW", minutes=15, reference=adamw,
     rule=(
-        "All four tensors have one shape. First the memory: the new `average` keeps 0.9 of itself "
-        "and takes 0.1 of the gradient; the new `square` keeps 0.95 and takes 0.05 of the gradient "
-        "squared. Both began at 0 and are too small at first, so for the step, and only there, "
-        "divide them by 1 − 0.9^`step` and 1 − 0.95^`step`; the first step is 1. Call the corrected "
-        "ones a and s. Then shrink the weight to 1 − `rate` × `decay` of itself, and take off "
-        "`rate` × a / (√s + 1e-8): first the root, then + 1e-8. Return a tuple: the new weight, "
-        "average and square, the last two not corrected. You may make new tensors or change those "
-        "you are given."
+        "All four tensors have one shape. `average` and `square` began at 0; the first `step` is "
+        "1.\n\n"
+        "1. New average = 0.9 × `average` + 0.1 × `gradient`.\n"
+        "2. New square = 0.95 × `square` + 0.05 × `gradient`².\n"
+        "3. a = new average / (1 − 0.9^`step`), s = new square / (1 − 0.95^`step`).\n"
+        "4. New weight = `weight` × (1 − `rate` × `decay`) − `rate` × a / (√s + 1e-8).\n"
+        "5. Return a tuple: the new weight, and the results of lines 1 and 2, not a and s.\n\n"
+        "Why line 3? After `step` steps the shares 0.1, 0.1 × 0.9, 0.1 × 0.9², … that went into "
+        "the average add up to 1 − 0.9^`step`, and not yet to 1. You may make new tensors or "
+        "change those you are given."
     ),
     checks=(
         Check("two averages", 1, "remembers the gradients and their squares",
@@ -347,8 +349,7 @@ ADAMW = Exercise(
             agrees(torch_step, without_decay, AVERAGES_MISTAKES,
                    look=part(slice(1, 3), *THREE), shows="{}[1:]")),
         Check("the step", 2, "steps along the corrected average, as long as the rate says",
-            "In step 1, from averages of 0, every weight moves by exactly the rate, whatever its "
-            "gradient. Does yours?",
+            "In step 1 `average` is 0.1 × gradient. What is it after the correction?",
             agrees(torch_step, without_decay, STEP_MISTAKES,
                    look=part(0, *THREE), shows="{}[0]", why=corrected)),
         Check("the decay", 1, "lets the weights decay apart from their gradients",
@@ -369,7 +370,7 @@ ADAMW = Exercise(
 
 WARM, IN_WARMUP = "(step + 1) / (config.warmup + 1)", "step < config.warmup"
 DONE, ALL = "(step - config.warmup)", "max(1, config.steps - config.warmup)"
-SHARE = "FLOOR + (1 - FLOOR) * (1 + math.cos(math.pi * progress)) / 2"
+SHARE = "LAST_SHARE + (1 - LAST_SHARE) * (1 + math.cos(math.pi * progress)) / 2"
 COSINE = "(1 + math.cos(math.pi * progress)) / 2"
 BY_NOTHING = "With a warm-up of 0 it divides by 0: divide inside the if, by warmup + 1."
 NO_WARMUP = "There is no warm-up: while step < config.warmup, it rises in a line."
@@ -386,8 +387,8 @@ WARMUP_MISTAKES = mistakes(
      "+ 1.", (WARM, "step / (config.warmup + 1)")),
     ("one too soon", "The share is 1 in the last step of the warm-up, one too soon: divide by "
      "warmup + 1.", (WARM, "(step + 1) / config.warmup")),
-    ("from the floor", "The warm-up starts at the floor; it starts near 0, at 1 by warmup + 1.",
-     (WARM, "FLOOR + (1 - FLOOR) * step / config.warmup")),
+    ("from the floor", "The warm-up starts at LAST_SHARE; it starts near 0, at 1 by warmup + 1.",
+     (WARM, "LAST_SHARE + (1 - LAST_SHARE) * step / config.warmup")),
     ("the rate itself", "That is the rate itself: give the share of config.rate, from 0 to 1.",
      (f"return {WARM}", f"return config.rate * {WARM}"),
      (f"return {SHARE}", f"return config.rate * ({SHARE})")),
@@ -399,11 +400,11 @@ WARMUP_MISTAKES = mistakes(
 
 FALL_MISTAKES = mistakes(
     train.rate_at,
-    ("ends at 0", "It ends at 0; let it end at the floor, 0.1.", ("FLOOR + (1 - FLOOR) * ", "")),
-    ("not stretched", "It starts at 1.1: the cosine falls from 1 to the floor, so stretch it to "
-     "1 - FLOOR before you add FLOOR.", ("FLOOR + (1 - FLOOR) * ", "FLOOR + ")),
-    ("cut off", "The cosine ends at 0 and is cut off at the floor: stretch it instead.",
-     (SHARE, f"max(FLOOR, {COSINE})")),
+    ("ends at 0", "It ends at 0; let it end at LAST_SHARE, 0.1.", ("LAST_SHARE + (1 - LAST_SHARE) * ", "")),
+    ("not stretched", "It starts at 1.1: the cosine falls from 1 to LAST_SHARE, so stretch it to "
+     "1 - LAST_SHARE before you add LAST_SHARE.", ("LAST_SHARE + (1 - LAST_SHARE) * ", "LAST_SHARE + ")),
+    ("cut off", "The cosine ends at 0 and is cut off at LAST_SHARE: stretch it instead.",
+     (SHARE, f"max(LAST_SHARE, {COSINE})")),
     ("not lifted", "The cosine falls from 1 to −1, and so the share ends below 0: (1 + cos) / 2 "
      "falls from 1 to 0.", (COSINE, "math.cos(math.pi * progress)")),
     ("upside down", "It rises: the cosine is upside down.", ("1 + math.cos", "1 - math.cos")),
@@ -438,7 +439,7 @@ def sine(step, config):
     if step < config.warmup:
         return (step + 1) / (config.warmup + 1)
     quarter = math.pi / 2 * (step - config.warmup) / (config.steps - config.warmup)
-    return 1 - (1 - train.FLOOR) * math.sin(quarter) ** 2
+    return 1 - (1 - train.LAST_SHARE) * math.sin(quarter) ** 2
 
 
 def steps_of(some: Callable, warmup: int = 9) -> Callable:
@@ -474,15 +475,15 @@ RATE_AT = Exercise(
         "`config.steps` and `config.warmup` are whole numbers; the warm-up may be 0, and is "
         "shorter than the run. Return a `float`, the share of the full rate in step `step`:\n\n"
         "- while `step < config.warmup`: (step + 1) / (warmup + 1);\n"
-        "- from then on: `FLOOR` + (1 − `FLOOR`) · (1 + cos(π · progress)) / 2. Here `FLOOR` is 0.1, "
+        "- from then on: `LAST_SHARE` + (1 − `LAST_SHARE`) · (1 + cos(π · progress)) / 2. Here `LAST_SHARE` is 0.1, "
         "and progress grows evenly from 0 at step `config.warmup` to 1 at step `config.steps`."
     ),
     checks=(
         Check("the warm-up", 1, "rises in a line, and wastes no step",
             "With a warm-up of 4 the shares are 1/5, 2/5, 3/5, 4/5, then 1.",
             agrees(sine, steps_of(lambda plan: range(plan.warmup)), WARMUP_MISTAKES, why=on_the_way)),
-        Check("from 1 to the floor", 1, "falls from 1 to a tenth",
-            "If y goes from 1 to 0, then `FLOOR + (1 - FLOOR) * y` goes from 1 to `FLOOR`.",
+        Check("from 1 to a tenth", 1, "falls from 1 to a tenth",
+            "If y goes from 1 to 0, then `LAST_SHARE + (1 - LAST_SHARE) * y` goes from 1 to `LAST_SHARE`.",
             agrees(sine, steps_of(lambda plan: (plan.warmup, plan.steps)), FALL_MISTAKES, why=on_the_way)),
         Check("half a cosine", 1, "falls in half a cosine",
             "`math.cos` of 0 is 1 and of `math.pi` is -1. How many steps of the fall are done, and "

@@ -178,11 +178,12 @@ TOP_P = Exercise(
     title="keep the nucleus",
     minutes=12,
     rule=(
-        "`probabilities` has shape (V,), in the order of the ids. Keep the fewest likeliest "
-        "tokens whose sum is at least `share`, a number between 0 and 1: the token that reaches "
-        "the share stays, and so one always does. Return a tensor (V,), still in the order of "
-        "the ids: zeros for the tokens that go, the kept ones divided by their sum. (No two "
-        "tokens at the edge are equally likely here.)"
+        "`probabilities` has shape (V,), in the order of the ids; `share` is a number between 0 "
+        "and 1. Sort the tokens, the likeliest first. Add up their probabilities until the sum "
+        "is at least `share`. Keep all tokens that you have added, also the last one. So at "
+        "least one token is always kept. All other tokens get 0. Return a tensor (V,), still in "
+        "the order of the ids, the kept probabilities divided by their sum. (No two tokens at "
+        "the edge are equally likely here.)"
     ),
     reference=top_p,
     checks=(
@@ -834,9 +835,9 @@ CACHE_BYTES = Exercise(
     title="what remembering costs",
     minutes=6,
     rule=(
-        "A model with so many `layers` and `channels` (all heads together) has read so many "
-        "`positions` of one text, and has kept what attention will need of them. How many bytes "
-        "is that, if a number takes `bytes_per_number`? Return an `int`. GPT-3, 96 layers of "
+        "A model has `layers` layers and `channels` channels (all heads together). It has read "
+        "`positions` positions of one text. It keeps what attention will need later. How many "
+        "bytes is this, if one number takes `bytes_per_number` bytes? Return an `int`. GPT-3, 96 layers of "
         "12,288 channels, must come to 4,718,592 bytes for one position at 2 bytes a number."
     ),
     reference=cache_bytes,

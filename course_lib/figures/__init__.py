@@ -18,6 +18,11 @@ from course_lib.figures.charts import (
     powers,  # lines and named points over a logarithmic axis
     tree_map,  # amounts as areas
 )
+from course_lib.figures.clusters import (
+    holdings,  # what each of some holders has, in parts
+    ring,  # ranks, their pieces, and what goes round
+    roofline,  # what limits a chip, and operations upon it
+)
 from course_lib.figures.diagrams import (
     course_map,  # the sixteen lessons, one of them bright
     flow,  # boxes joined by arrows

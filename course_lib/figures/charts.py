@@ -240,7 +240,8 @@ def dots(
     axis.set_xlabel(across)
     axis.set_ylabel(up)
     look = {"frameon": False, "fontsize": 9, "labelcolor": TEXT, "borderpad": 0}
-    place = {"loc": "lower right", "bbox_to_anchor": (1, 1), "ncols": len(series)}
+    # Beside the name of the axis: above, a long title would meet it.
+    place = {"loc": "upper right", "bbox_to_anchor": (1, -0.14), "ncols": len(series)}
     axis.legend(**look, **place)
     return axis
 

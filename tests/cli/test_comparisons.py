@@ -220,6 +220,7 @@ NOT_COMPARED = {
     "cli.comparisons": "compares",
     "autograd": "numpy, which computes on the CPU only",
     "widgets.attention": "draws what `inside` gives, which is on the CPU",
+    "widgets.labs": "draws small numbers of its own, and word vectors, on the CPU",
     "scales": "measures how fast products are, and never looks at them",
     "sizing": "counts shapes on the meta device, which has no numbers",
     "pretrained": "reads files on the CPU; the real LLM has a test of its own, above",

@@ -1,5 +1,6 @@
 """Every "Predict" has a place for the guess, and nothing in sight gives it away."""
 
+import ast
 import re
 
 import pytest
@@ -77,8 +78,6 @@ def test_ids_of_guesses_are_one_each(path):
 @every_lesson
 def test_a_guess_and_what_was_measured_keep_names_of_their_own(path):
     """After Run All both cells can be run again: no later cell binds those names anew."""
-    import ast
-
     notebook = cells.read(path)
     bound = {}
     for place, cell in enumerate(notebook.cells):
@@ -101,3 +100,18 @@ def test_a_guess_and_what_was_measured_keep_names_of_their_own(path):
                 for name in names:
                     late = [p for p in bound.get(name, []) if p > place]
                     assert not late, f"{cell.id}: {name} is bound anew further down"
+
+
+@every_lesson
+def test_no_assert_tells_the_answer_before_the_learner_has_guessed(path):
+    """From the guess to the cell that tells, no cell asserts; the claims' own may."""
+    open_guess = False
+    for cell in cells.read(path).cells:
+        if cell.cell_type != "code":
+            continue
+        tags = cells.tags(cell)
+        claims = any(tag.startswith("claim:") for tag in tags)
+        if open_guess and not claims:
+            told = [n for n in ast.parse(cell.source).body if isinstance(n, ast.Assert)]
+            assert not told, cell.id
+        open_guess = "guess" in tags or (open_guess and "reveal" not in tags)

@@ -52,7 +52,8 @@ def test_other_files_are_left(model):
 def test_the_server_that_lab_starts_saves_pictures(tmp_path, monkeypatch):
     """Told as `lab` tells it, Jupyter's own manager of files writes no live view."""
     started = []
-    monkeypatch.setattr(lab, "attended", lambda words: started.append(words) or 0)
+    monkeypatch.setattr(lab, "attended", lambda words, env: started.append(words) or 0)
+    monkeypatch.setattr(lab.copies, "prepare", list)
     monkeypatch.setattr(
         subprocess, "run", lambda *a, **k: subprocess.CompletedProcess(a, 0)
     )

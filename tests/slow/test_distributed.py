@@ -105,6 +105,13 @@ def test_gradients_of_two_are_those_of_one(team):
         assert torch.allclose(both[0][name], weight.grad, atol=1e-6), name
 
 
+def test_a_ring_by_hand_gives_both_the_sum_and_leaves_their_own(team):
+    both = [load_file(team / f"ring-{rank}.safetensors") for rank in range(COUNT)]
+    for rank, found in enumerate(both):
+        assert torch.equal(found["own"][0], torch.arange(5.0) + 10 * rank)
+        assert found["sum"].tolist() == [[10.0, 12.0, 14.0, 16.0, 18.0]]
+
+
 @pytest.mark.parametrize("name", runs.TEAM)
 def test_two_have_the_losses_of_one(team, name):
     record = json.loads((team / name / "end.json").read_text())
