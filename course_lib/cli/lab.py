@@ -102,8 +102,8 @@ def kind(number: str | None, args) -> str:
     if number:
         return f"lesson {number}: about a minute."
     if args.all or args.rest:
-        return "every test and every lesson: about twenty minutes on two cores."
-    return "the tests and every lesson: about ten minutes on two cores."
+        return "every test and every lesson: about half an hour on two cores."
+    return "the tests and every lesson: about a quarter of an hour on two cores."
 
 
 def thorough(args) -> str:

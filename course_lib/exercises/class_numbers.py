@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import torch
 
-from course_lib import gpt, sampling, sizing, tokenizer, train
+from course_lib import gpt, sampling, scaling, sizing, tokenizer, train
 from course_lib.exercises.kinds import Check, Exercise, Mistake, Wrong
 from course_lib.exercises.wants import want_type
 from course_lib.gpt import GPTConfig
@@ -301,6 +301,61 @@ def cache(r: random.Random) -> Exercise:
     )  # fmt: skip
 
 
+def reading(r: random.Random) -> Exercise:
+    tokens, pace = r.randrange(110, 900, 10), r.randrange(180, 320, 5)
+    years = scaling.reading(tokens=tokens * 1e9, pace=pace)
+    return question(
+        "10.years", "years of reading of your own", 3,
+        f"A text has {tokens} billion tokens. Somebody reads {pace} words a minute, day "
+        "and night. How many years of 365 days does it take?",
+        years,
+        [
+            ("tokens for words", years / 0.75, "A token is 0.75 words."),
+            ("the wrong way", years / 0.75**2, "A word is more than a token: times 0.75."),
+            ("hours", years * 60, "That takes the pace for words an hour."),
+            ("eight hours a day", years * 3, "Day and night are 24 hours."),
+        ],
+    )  # fmt: skip
+
+
+def grouped(r: random.Random) -> Exercise:
+    layers, heads, size = r.randrange(20, 80), r.randrange(2, 9), 64 * r.randrange(1, 3)
+    groups = r.randrange(3, 8)
+    right = 2 * layers * heads * size * 2
+    return question(
+        "11.cache", "a grouped cache of your own", 3,
+        f"A model has {layers} layers, {heads * groups} query heads and {heads} key and "
+        f"value heads of {size} channels. How many bytes does its cache take for a token, "
+        "at 2 bytes a number?",
+        right,
+        [
+            ("query heads", right * groups, "Only keys and values are kept."),
+            ("half", right // 2,
+             "That is half: keys and values are kept, at 2 bytes a number."),
+            ("one layer", right // layers, "That is one layer; each keeps its own."),
+        ],
+    )  # fmt: skip
+
+
+def ring(r: random.Random) -> Exercise:
+    ranks, gigabytes = r.randrange(4, 60), r.randrange(3, 90)
+    speed = r.randrange(20, 100, 5)
+    right = 2 * (ranks - 1) / ranks * gigabytes / speed
+    return question(
+        "14.seconds", "a ring of your own", 3,
+        f"{ranks} ranks add up {gigabytes} GB in a ring. A link carries {speed} GB a "
+        "second. How many seconds does it take?",
+        right,
+        [
+            ("half", right / 2, "That is one round; the sums must go round once more."),
+            ("all of it", 2 * gigabytes / speed,
+             "Each rank has one piece already, in each of the two rounds."),
+            ("to everybody", (ranks - 1) * gigabytes / speed,
+             "That is if one rank sends the whole to each of the others."),
+        ],
+    )  # fmt: skip
+
+
 def listed(things: list) -> str:
     """Things in a sentence: 1, 2 and 3."""
     words = [f"`{thing}`" if isinstance(thing, str) else str(thing) for thing in things]
@@ -315,4 +370,5 @@ def whole_rows(matrix: torch.Tensor) -> str:
 QUESTIONS = {
     "00": ruler, "01": parts, "02": angle, "03": weight, "04": neurons,
     "05": warm, "06": weights, "07": slope, "08": rate, "09": cache,
+    "10": reading, "11": grouped, "14": ring,
 }  # fmt: skip

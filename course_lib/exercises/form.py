@@ -72,7 +72,7 @@ def instead(right: str, wrong: dict[str | tuple[str, ...], str]) -> list[tuple]:
     Several texts may share a sentence: {("a / c", "b / c"): "It divides by c."}.
     """
     return [
-        (text, words, (right, text))
+        (text or f"without {right.strip()}", words, (right, text))
         for texts, words in wrong.items()
         for text in ([texts] if isinstance(texts, str) else texts)
     ]

@@ -45,6 +45,7 @@ class Exercise:
     wrong: tuple[Wrong, ...]
     may_change: tuple[str, ...] = ()  # arguments that the task lets an answer change
     keywords: tuple[str, ...] = ()  # parameters that later cells of the lesson name
+    ungraded: str = ""  # why `assignment` leaves it out, where it must
     plain: Any = None  # a plainer answer, shown first where the course's own is clever
 
     @property

@@ -143,6 +143,7 @@ accumulated = partial(agrees, in_one_piece, wrong=ACCUMULATE_MISTAKES, after=the
 ACCUMULATE = Exercise(
     id="14.accumulate", title="a batch in parts", minutes=12,
     reference=distributed.accumulate,
+    ungraded="its gradients run through a model and a loss in two processes at once",
     rule=(
         "`parts` is a batch that was cut: a list of pairs `(inputs, targets)`, which need not be "
         "of one size. `loss_of(model, inputs, targets)` gives the mean loss over a part's "

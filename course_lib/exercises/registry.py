@@ -35,10 +35,13 @@ def class_questions(lesson: str, seed: str) -> tuple[Exercise, ...]:
 def assigned(lesson: str, seed: str = "", private: str = "") -> tuple[Exercise, ...]:
     """All that a lesson asks of a class: exercises, questions, and private checks.
 
+    An exercise that says why it can't be graded is left out.
+
     private is a Python file with CHECKS, a dict from an exercise's id to its Checks.
     Raises Problem for a file that has none, or names an exercise that isn't there.
     """
-    every = exercises(lesson) + class_questions(lesson, seed)
+    own = tuple(one for one in exercises(lesson) if not one.ungraded)
+    every = own + class_questions(lesson, seed)
     secret = private_checks(private, lesson, every) if private else {}
     return tuple(
         replace(one, checks=one.checks + tuple(secret.get(one.id, ()))) for one in every

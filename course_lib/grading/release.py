@@ -45,7 +45,7 @@ def listing() -> str:
     """A line for each lesson: its exercises, points and minutes."""
     lines = ["lesson               exercises  checks  points  minutes"]
     for path in cells.paths():
-        every = registry.exercises(path.name[:2])
+        every = registry.assigned(path.name[:2])
         checks = [check for one in every for check in one.checks]
         points = sum(check.points for check in checks)
         minutes = sum(one.minutes for one in every)

@@ -221,6 +221,8 @@ NOT_COMPARED = {
     "autograd": "numpy, which computes on the CPU only",
     "widgets.attention": "draws what `inside` gives, which is on the CPU",
     "widgets.labs": "draws small numbers of its own, and word vectors, on the CPU",
+    "scaling": "counts, and fits with numpy",
+    "mixed_precision": "asks how 16 bits fail, with autocast; its tests run on the CPU",
     "scales": "measures how fast products are, and never looks at them",
     "sizing": "counts shapes on the meta device, which has no numbers",
     "pretrained": "reads files on the CPU; the real LLM has a test of its own, above",

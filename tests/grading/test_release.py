@@ -9,6 +9,7 @@ import pytest
 from course_lib import classroom, gpt, sizing
 from course_lib.errors import Problem
 from course_lib.exercises import registry, stubs
+from course_lib.files import ROOT
 from course_lib.grading import release
 from course_lib.notebooks import cells
 from tests import submissions
@@ -63,7 +64,7 @@ def test_points_are_those_of_the_checks_and_ids_differ(lesson, tmp_path):
     marks = [one.metadata.get("nbgrader") for one in cells.read(source).cells]
     marks = [mark for mark in marks if mark]
     assert len({mark["grade_id"] for mark in marks}) == len(marks)
-    every = registry.exercises(lesson)
+    every = registry.assigned(lesson)
     points = sum(check.points for one in every for check in one.checks)
     assert sum(mark.get("points", 0) for mark in marks) == points > 0
 
@@ -206,3 +207,15 @@ def test_a_second_notebook_of_a_lesson_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(cells, "FOLDER", tmp_path)
     with pytest.raises(Problem, match=r"06_counting_gpt3-Copy1\.ipynb, 06_.+Move"):
         release.release("06", tmp_path / "out")
+
+
+def test_what_cannot_be_graded_says_why_and_gives_no_points(tmp_path):
+    exercise = classroom.find("14.accumulate")
+    assert exercise.ungraded and exercise.id not in {
+        one.id for one in registry.assigned("14")
+    }
+    _, source, student = release.release("14", tmp_path)
+    for path in (source, student):  # its check still runs
+        assert 'check(\\"14.accumulate\\"' in path.read_text()
+    teachers = (ROOT / "TEACHERS.md").read_text(encoding="utf-8")
+    assert "14.accumulate" in teachers
