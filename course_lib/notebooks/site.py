@@ -232,7 +232,8 @@ def typeset(prose) -> None:
                 raise Problem(f"The site can't typeset ${part}$: {error!r}.") from error
             del formula["xmlns"]
             formula["aria-label"] = part.strip()
-            made.append(formula)
+            made.append(prose.new_tag("span", attrs={"class": "formula"}))
+            made[-1].append(formula)
         text.replace_with(*made)
 
 

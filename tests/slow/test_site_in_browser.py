@@ -22,7 +22,7 @@ from course_lib.notebooks import site
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LESSONS = [path.stem for path in NOTEBOOKS]
 PAGES = ["index", *LESSONS]
-WIDTHS = (1280, 400)
+WIDTHS = (1280, 390)
 
 every_page = pytest.mark.parametrize("name", PAGES)
 
@@ -80,8 +80,9 @@ def visit(built) -> Iterator[Visit]:
         browser.close()
 
 
-# What can be scrolled sideways, and may not be: code and wide tables may.
-SCROLLED = ".highlight, main > pre, .table"
+# What may be scrolled sideways: code, wide tables, long formulas, and
+# pictures, whose letters stay readable.
+SCROLLED = ".highlight, main > pre, .table, .picture, .formula"
 WIDE = """may => [document.documentElement, ...document.querySelectorAll("main *")]
     .filter(e => e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0)
     .filter(e => e === document.documentElement || !e.closest(may))
