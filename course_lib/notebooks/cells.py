@@ -32,20 +32,23 @@ print(devices.ready("VERSION"))"""
 
 
 def paths(numbers: list[str] | None = None) -> list[Path]:
-    """The notebooks, in order; all of them, or those with these numbers."""
-    every = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
-    return [path for path in every if not numbers or path.name[:2] in numbers]
+    """The notebooks, in order, one a lesson; all of them, or those with these numbers.
+
+    A reader's copy beside a lesson has a longer name, such as 06_…-Copy1.ipynb.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(FOLDER.glob("[0-9][0-9]_*.ipynb")):
+        kept = found.get(path.name[:2])
+        if kept is None or len(path.name) < len(kept.name):
+            found[path.name[:2]] = path
+    return [path for one, path in found.items() if not numbers or one in numbers]
 
 
 def path_of(number: str) -> Path:
-    """The one notebook of a lesson; Problem where a copy lies beside it."""
+    """The notebook of a lesson; Problem where there is none."""
     found = paths([number])
-    if len(found) != 1:
-        names = ", ".join(path.name for path in found) or "none"
-        raise Problem(
-            f"The folder notebooks must hold one notebook of lesson {number}; it holds "
-            f"{names}. Move your own copies to another folder."
-        )
+    if not found:
+        raise Problem(f"The folder notebooks holds no notebook of lesson {number}.")
     return found[0]
 
 
