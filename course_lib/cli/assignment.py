@@ -61,7 +61,9 @@ def say_how(results: list[grader.Result], others: list[str]) -> None:
             print(f"  {plain(one.student)}: {plain(one.problem)}")
     if others:
         more = f" and {len(others) - 10} more" * (len(others) > 10)
-        print(f"  Not graded, for they are no notebooks: {', '.join(others[:10])}{more}.")
+        print(
+            f"  Not graded, for they are no notebooks: {', '.join(others[:10])}{more}."
+        )
     if not all(one.shut for one in results):
         print(
             "  Students' code was not shut in (--unsafe): it could read the answers, and "

@@ -24,7 +24,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.text import SList
 
-LONG = 10  # seconds of processor time that a cell may take which the answer needs
+LONG = 8  # seconds of processor time that a cell may take which the answer needs
 SHORT = 0.5  # and one that, as far as can be seen, it doesn't
 SPARE = 2  # and all of those together
 PATIENCE = 2  # times as long it may take by the clock
@@ -216,16 +216,18 @@ def plan(job: dict) -> Plan:
 def needed(cells: list[Cell], name: str, given: set[str]) -> frozenset[int]:
     """The places of the cells that a name needs, itself or through others.
 
-    Names in `given` are there without the lesson's own cells. Its checks always run.
+    Names in `given` are there without the lesson's own cells. Its checks always run,
+    and those of other exercises need nothing.
     """
     wanted = {name}
     if cells and cells[-1].checks:
         wanted |= set().union(*(part.uses for part in cells[-1].parts))
     chosen = {i for i, one in enumerate(cells) if one.own and one.checks}
+    others = chosen - {len(cells) - 1}
     while True:
         wanted -= OURS | vars(builtins).keys()
         more = {i for i, one in enumerate(cells) if one.gives(wanted, given)}
-        used = set().union(*(cells[i].uses(wanted) for i in more | chosen))
+        used = set().union(*(cells[i].uses(wanted) for i in (more | chosen) - others))
         used -= OURS | vars(builtins).keys()
         if more <= chosen and used <= wanted:
             return frozenset(chosen)
@@ -285,7 +287,7 @@ class Notebook:
         todo = plan(self.job)
         self.prepare()
         for i, one in enumerate(todo.cells):
-            if not one.own or i in todo.needed:
+            if i in todo.needed or not (one.own or self.job["lean"]):
                 if i == len(todo.cells) - 1:
                     self.left = one.checks.count(self.job["id"])
                 self.run(one, i in todo.needed)
@@ -371,7 +373,7 @@ def time_limit(seconds: float) -> Iterator[None]:
     """Stop a cell that computes, or waits, for too long."""
 
     def stop(*_) -> None:
-        raise TooLong
+        raise TooLong("a cell ran for too long and was stopped")
 
     clocks = {signal.SIGPROF: signal.ITIMER_PROF, signal.SIGALRM: signal.ITIMER_REAL}
     for sign in clocks:

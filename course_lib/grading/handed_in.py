@@ -124,19 +124,19 @@ def content(path: Path) -> bytes:
     """A file's bytes. Raises Problem for what is no file, can't be read, or is too large."""
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        try:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise Problem(
+                    "It is no file. Ask for the notebook, as saved by Jupyter."
+                )
+            with open(handle, "rb", closefd=False) as file:
+                raw = file.read(LARGEST + 1)
+        finally:
+            os.close(handle)
     except OSError as error:
         raise Problem(
             f"The file can't be opened ({error.strerror}). Ask for it again."
         ) from None
-    with open(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise Problem("It is no file. Ask for the notebook, as saved by Jupyter.")
-        try:
-            raw = file.read(LARGEST + 1)
-        except OSError as error:
-            raise Problem(
-                f"The file can't be read ({error.strerror}). Ask for it again."
-            ) from None
     if len(raw) > LARGEST:
         raise Problem(f"The file has over {LARGEST // 2**20} MB.")
     return raw

@@ -30,8 +30,8 @@ from course_lib.grading.words import plain
 
 SECONDS = 10  # longest that one call may take, students' waiting included
 START = 60  # seconds that a sandbox may take to load torch, once
-BUILD = 40  # seconds that a student's cells may take to run
-TOGETHER = 240  # seconds that a submission may take, all its exercises together
+BUILD = 30  # seconds that a student's cells may take to run
+TOGETHER = 150  # seconds that a submission may take, all its exercises together
 ENDING = 10  # seconds that it takes at most to end a student's processes
 MESSAGES = {
     "missing": "There is no {name} in the notebook. Was its cell deleted?",
@@ -269,7 +269,10 @@ def error_in(pair: Any) -> tuple[str, str] | None:
         return None
     if type(pair) is tuple and [type(one) for one in pair] == [str, str]:
         return plain(pair[0], 80), plain(pair[1])
-    return "Error", "what it said of itself could not be read"
+    return UNREADABLE
+
+
+UNREADABLE = ("Error", "what it said of itself could not be read")
 
 
 # Points --------------------------------------------------------------------------------
@@ -291,6 +294,7 @@ def known_of(exercise: Exercise) -> dict:
         "blank": stubs.stub(exercise),
         "others": {e.id: place_of(e) for e in others if place_of(e)},
         "reference": place_of(exercise),
+        "lean": False,  # leave out what the answer, as far as can be seen, needs not
         "kinds": [(name, inspect.getsource(kind)) for name, kind in kinds.items()],
         "imports": imports_of(exercise) if kinds else "",
     }
@@ -330,19 +334,30 @@ def mark(
 
     Raises Fault for what is not the student's.
     """
+    job = job_of(exercise, cells)
+    found, message, begun = attempt(box, exercise, job, until)
+    if not begun:  # a cell that this answer does not need may have stopped it
+        found, message, _ = attempt(box, exercise, job | {"lean": True}, until)
+    return marked(exercise, found, message)
+
+
+def attempt(
+    box: Sandbox, exercise: Exercise, job: dict, until: float
+) -> tuple[dict[str, int], str, bool]:
+    """Check → points, the message, and whether its cells ran to an end."""
     if time.monotonic() > until:
-        return marked(exercise, {}, MESSAGES["late"])
+        return {}, MESSAGES["late"], True
+    begun = False
     try:
-        with box.job(job_of(exercise, cells), kinds_for(exercise), until) as student:
-            return marked(exercise, *scored(exercise, student))
-    except Gone:
-        return marked(exercise, {}, MESSAGES["crash"])
+        with box.job(job, kinds_for(exercise), until) as student:
+            begun = student.failed != UNREADABLE
+            return *scored(exercise, student), begun
     except run.TimeUp:
-        return marked(exercise, {}, MESSAGES["endless"])
+        return {}, MESSAGES["endless"], begun
     except Fault:
         raise
-    except Exception:  # whatever odd values can cause: its author's own
-        return marked(exercise, {}, MESSAGES["crash"])
+    except Exception:  # the process is gone, or odd values came: its author's own
+        return {}, MESSAGES["crash"], begun
 
 
 def marked(exercise: Exercise, found: dict[str, int], message: str) -> Mark:

@@ -32,16 +32,21 @@ print(devices.ready("VERSION"))"""
 
 
 def paths(numbers: list[str] | None = None) -> list[Path]:
-    """The notebooks, in order, one a lesson; all of them, or those with these numbers.
+    """The notebooks, in order; all of them, or those with these numbers."""
+    return [p for p in one_a_lesson(FOLDER) if not numbers or p.name[:2] in numbers]
+
+
+def one_a_lesson(folder: Path) -> list[Path]:
+    """A folder's notebooks, in order, one for each lesson.
 
     A reader's copy beside a lesson has a longer name, such as 06_…-Copy1.ipynb.
     """
     found: dict[str, Path] = {}
-    for path in sorted(FOLDER.glob("[0-9][0-9]_*.ipynb")):
+    for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")):
         kept = found.get(path.name[:2])
         if kept is None or len(path.name) < len(kept.name):
             found[path.name[:2]] = path
-    return [path for one, path in found.items() if not numbers or one in numbers]
+    return list(found.values())
 
 
 def path_of(number: str) -> Path:

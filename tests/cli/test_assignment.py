@@ -8,7 +8,7 @@ import pytest
 
 from course_lib import __main__ as command_line
 from course_lib.files import ROOT
-from course_lib.grading import grader, release
+from course_lib.grading import marking, release
 from tests import submissions
 
 NAME = "06_counting_gpt3"
@@ -57,7 +57,7 @@ def test_release_grade_and_report_by_command(tmp_path, capsys):
     done = command("grade", str(tmp_path / "in"), str(table), "--lanes", "1")
     assert done.returncode == 0, done.stderr
     assert "seed SPRING" in done.stdout  # which the notebooks carry
-    with table.open(newline="") as file:
+    with table.open(newline="", encoding="utf-8-sig") as file:
         rows = {row["student"]: row for row in csv.DictReader(file)}
     assert int(rows["right"]["points"]) == submissions.ALL
     assert int(rows["right"]["of"]) == submissions.ALL + 2  # the class's question
@@ -67,4 +67,4 @@ def test_release_grade_and_report_by_command(tmp_path, capsys):
     said = capsys.readouterr()
     assert "ignores" not in said.err
     assert table.with_suffix(".png").is_file()
-    assert grader.MESSAGES["blank"] in said.out
+    assert marking.MESSAGES["blank"] in said.out

@@ -26,10 +26,16 @@ def clean(monkeypatch):
         InteractiveShell.instance().reset()
 
 
-def job(*cells, name="f", own=(), blank="f = ..."):
+def job(*cells, name="f", own=(), blank="f = ...", lean=False):
     """Cells with ids c0, c1, …; those in `own` are the lesson's."""
     every = [(f"c{i}", source, i in own) for i, source in enumerate(cells)]
-    named = {"id": f"06.{name}", "name": name, "blank": blank, "others": OTHERS}
+    named = {
+        "id": f"06.{name}",
+        "name": name,
+        "blank": blank,
+        "others": OTHERS,
+        "lean": lean,
+    }
     return {"cells": every, **named}
 
 
@@ -119,8 +125,14 @@ def test_a_cell_runs_as_in_a_notebook(cell, tmp_path, monkeypatch):
         "def g():\n    nonlocal q",
         "def",
         "raise SystemExit",
-    ]
-    + ["return 3", "%nothing", "%%nothing\nx", "(" * 500, "input()", "\x00", "await x"],
+        "return 3",
+        "%nothing",
+        "%%nothing\nx",
+        "(" * 500,
+        "input()",
+        "\x00",
+        "await x",
+    ],
 )
 def test_a_cell_that_fails_stops_itself_only(broken):
     assert answer("k = 3", broken, "def f(): return k", CHECK)() == 3
@@ -140,6 +152,11 @@ def test_a_cell_that_runs_for_too_long_is_stopped(monkeypatch):
     assert answer("import time\ntime.sleep(60)", "def f(): return 3", CHECK)() == 3
     with pytest.raises(reading.TooLong):
         answer("while True:\n    f = g = 3\n    del f", CHECK)
+
+
+def test_leanly_only_what_the_answer_needs_runs():
+    cells = "import os\nos._exit(1)", "k = 3", "def f(): return k", CHECK
+    assert answer(*cells, lean=True)() == 3
 
 
 # The lesson's own cells ------------------------------------------------------------------
@@ -162,6 +179,10 @@ def test_an_experiment_brings_no_training_along():
         *mine,
         CHECK,
     ]
+    checks = "answer = total\ntotal = check('06.total', answer)", f"answer = f\n{CHECK}"
+    cells = "def total(): boom", checks[0], "def f(): return 1", checks[1]
+    todo = plan(job(*cells, own=(1, 3)))
+    assert todo.needed == {1, 2, 3}  # that both checks say `answer` means nothing
     first = "model.eval()\nimport torch"  # here the import comes after the model
     assert "model = train()" in ran(*own, first, mine[2], CHECK, own=(0, 1, 2))
 
