@@ -135,7 +135,8 @@ class Copy:
 
     def result(self, asked: tuple[Exercise, ...]) -> Result:
         """The result of what it has said; raises Fault for what is not the student's."""
-        said = [json.loads(line) for line in self.heard.splitlines()[: len(asked) + 1]]
+        lines = self.heard.split(b"\n")[:-1]  # the last one is empty, or cut short
+        said = [json.loads(line) for line in lines[: len(asked) + 1]]
         for one in said:
             if "fault" in one:
                 raise Fault(one["fault"])

@@ -30,7 +30,7 @@ SPACES = {  # sched.h: the namespaces that a process may walk into
     "user": 0x10000000, "mnt": 0x20000, "ipc": 0x08000000, "pid": 0x20000000,
     "net": 0x40000000, "uts": 0x04000000, "cgroup": 0x02000000,
 }  # fmt: skip
-DIE_WITH_PARENT, NO_NEW_PRIVILEGES, FILTER = 1, 38, 22  # prctl.h
+DIE_WITH_PARENT, DUMPABLE, NO_NEW_PRIVILEGES, FILTER = 1, 4, 38, 22  # prctl.h
 # How distributions install it, by the names in /etc/os-release.
 INSTALL = {
     "debian": "sudo apt-get install bubblewrap",
@@ -129,12 +129,6 @@ class Room:
             raise OSError(ctypes.get_errno(), "setns")
         os.close(handle)
 
-    def processes(self) -> list[int]:
-        """The processes in the room, by their numbers outside."""
-        own = place(self.pid, "pid")
-        names = [one for one in os.listdir("/proc") if one.isdecimal()]
-        return [int(one) for one in names if own and place(one, "pid") == own]
-
     def end(self) -> None:
         """Kill all that is in the room."""
         with contextlib.suppress(AttributeError, ProcessLookupError):
@@ -142,6 +136,8 @@ class Room:
 
     def close(self) -> None:
         """End the room and all that is in it, and wait until it has ended."""
+        if self.process.stdin.closed:
+            return
         self.end()
         self.process.stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -252,6 +248,7 @@ def drop_rights(user: int) -> None:
     libc.prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0)
     head = (ctypes.c_uint32 * 2)(0x20080522, 0)  # version 3 of capabilities; itself
     libc.capset(head, (ctypes.c_uint32 * 6)())
+    libc.prctl(DUMPABLE, 1, 0, 0, 0)  # so that what it takes can be told from outside
     program = filter_of(platform.machine())
     if program:
         lines = ctypes.create_string_buffer(program)
@@ -303,12 +300,13 @@ def filter_of(machine: str) -> bytes:
 # How much a room takes -----------------------------------------------------------------
 
 
-def taken(room: Room) -> tuple[int, int]:
+def taken(room: Room, child: int) -> tuple[int, int]:
     """Bytes of memory and processes that a room has, its files counted as memory.
 
-    What processes share is counted once, where that is needed to tell.
+    child: the process that walked in. What processes share is counted once, where that
+    is needed to tell.
     """
-    found = room.processes()
+    found = descendants([room.pid, child])
     whole = sum(resident(one) for one in found)
     if whole > ENOUGH:
         whole = sum(proportional(one) for one in found)
@@ -324,6 +322,17 @@ def taken(room: Room) -> tuple[int, int]:
 ENOUGH = 2**30  # below this nobody looks closer
 
 
+def descendants(processes: list[int]) -> list[int]:
+    """The children of some processes, and theirs, as the kernel lists them."""
+    found, todo = [], list(processes)
+    while todo:
+        for file in Path(f"/proc/{todo.pop()}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                more = [int(one) for one in file.read_text().split()]
+                todo, found = todo + more, found + more
+    return found
+
+
 def resident(process: int) -> int:
     try:
         pages = Path(f"/proc/{process}/statm").read_text().split()[1]
@@ -335,7 +344,7 @@ def resident(process: int) -> int:
 def proportional(process: int) -> int:
     try:
         text = Path(f"/proc/{process}/smaps_rollup").read_text()
-    except OSError:
-        return 0
+    except OSError:  # one that doesn't let itself be looked at
+        return resident(process)
     sizes = [line.split()[1] for line in text.splitlines() if line.startswith("Pss:")]
     return 1024 * int(sizes[0]) if sizes else 0

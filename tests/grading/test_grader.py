@@ -5,6 +5,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import psutil
 import pytest
 
 from course_lib import classroom
+from course_lib.errors import Problem
 from course_lib.exercises import registry, run, stubs
 from course_lib.files import ROOT
 from course_lib.grading import grader, handed_in, marking, release
@@ -78,6 +80,35 @@ def test_an_answer_may_import_whatever_a_lesson_may(box):
     mine += [f"    assert my_{name}" for name in names] + ["    return mine(*given)"]
     found = marking.mark(box, exercise, cells(exercise, "\n".join(mine)))
     assert found.message == "passed" and found.points == found.of
+
+
+OPERATIONS = """
+    x = torch.rand(64, 64).softmax(-1)
+    for kind in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        y = x.to(kind) @ x.to(kind).T
+        F.scaled_dot_product_attention(*[y[None, None]] * 3)
+        F.conv2d(y[None, None], y[None, None, :3, :3])
+    torch.linalg.svd(x), torch.linalg.solve(x, x), torch.fft.fft(x), x.multinomial(2)
+    torch.nn.LSTM(64, 4)(x), torch.einsum("ij,jk", x, x), x.sort(), x.logsumexp(0)
+    np.linalg.svd(x.numpy()), np.fft.fft(x.numpy()), np.random.default_rng(0).normal()
+    z = torch.nn.Parameter(x.clone())
+    F.cross_entropy(z, x).backward()
+    torch.optim.AdamW([z]).step()
+    import matplotlib.pyplot as plt, subprocess, tempfile
+    plt.plot([1, 2]), plt.savefig("x.png"), plt.show()
+    tempfile.NamedTemporaryFile().write(b"x")
+    assert subprocess.run(["ls"], capture_output=True).stdout
+"""
+
+
+def test_an_answer_may_compute_whatever_torch_can(box):
+    """In a room where files are missing that a library may look for at its first call."""
+    exercise = classroom.find("06.total")
+    mine = "import numpy as np, torch\nfrom torch.nn import functional as F\n"
+    mine += stubs.source(exercise).replace("def total", "def right")
+    mine += f"\n\ndef total(*a, **k):{OPERATIONS}    return right(*a, **k)"
+    found = marking.mark(box, exercise, cells(exercise, mine))
+    assert found.message == "passed"
 
 
 @pytest.mark.parametrize("exercise", EVERY, ids=lambda e: e.id)
@@ -160,30 +191,122 @@ def refuse(todo):
     return []
 
 
-def test_ctrl_c_loses_no_grade(released, tmp_path):
-    kinds = ["right", "half", "empty", "unusual"]
+def test_ctrl_c_and_a_kill_lose_no_grade_and_leave_no_process(released, tmp_path):
+    kinds = ["right", "half", "empty", "unusual", "noisy", "renamed"]
     submissions.hand_in(kinds, released, tmp_path / "in")
     table = tmp_path / "grades.csv"
     words = [sys.executable, "-m", "course_lib", "assignment", "grade"]
     words += [tmp_path / "in", table, "--lanes", "1"]
-    running = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     record = table.with_suffix(".jsonl")
-    until = time.monotonic() + 120
-    while not (record.is_file() and record.read_text()) and time.monotonic() < until:
-        time.sleep(0.05)
-    family = psutil.Process(running.pid)
-    for process in [family, *family.children(recursive=True)]:  # as a terminal does
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.send_signal(signal.SIGINT)
-    _, said = running.communicate(timeout=120)
-    assert running.returncode != 0 and "Traceback" not in said
-    done = {json.loads(line)["student"] for line in record.read_text().splitlines()}
-    assert 0 < len(done) < len(kinds) and not table.exists()
+    for sign, count in ((signal.SIGKILL, 1), (signal.SIGINT, 2)):
+        running = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        until = time.monotonic() + 120
+        while len(lines(record)) < count and time.monotonic() < until:
+            time.sleep(0.02)
+        family = psutil.Process(running.pid).children(recursive=True)
+        if sign == signal.SIGINT:  # as a terminal does
+            for process in family:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.send_signal(sign)
+        running.send_signal(sign)
+        _, said = running.communicate(timeout=120)
+        assert running.returncode != 0 and "Traceback" not in said
+        assert not psutil.wait_procs(family, timeout=20)[1]
+        assert count <= len(lines(record)) < len(kinds) and not table.exists()
+    done = len(lines(record))
     again = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
-    assert f"{len(done)} of 4 are graded already" in again.stdout
-    lines = [json.loads(x)["student"] for x in record.read_text().splitlines()]
-    assert sorted(lines) == sorted(kinds)
+    assert f"{done} of {len(kinds)} are graded already" in again.stdout
+    assert sorted(lines(record)) == sorted(kinds)
+
+
+def lines(record):
+    """The students in a record, line by line."""
+    text = record.read_text() if record.is_file() else ""
+    return [json.loads(x)["student"] for x in text.splitlines() if x.endswith("}")]
+
+
+def test_of_two_graders_the_second_is_refused(released, tmp_path):
+    submissions.hand_in(["empty"], released, tmp_path / "in")
+    order = grader.Order(tmp_path / "in", tmp_path / "grades.csv", "06")
+    with (
+        grader.recording(order),
+        pytest.raises(Problem, match="Another `grade` is writing"),
+    ):
+        grader.grade(order)
+
+
+@pytest.mark.parametrize(
+    "odd", [b"{}", b"3", b"[]", b"null", b"\xff\xfe", b"[" * 10**5]
+)
+def test_lines_of_a_record_that_are_no_results_are_left_alone(odd, tmp_path):
+    order = grader.Order(tmp_path, tmp_path / "grades.csv", "06")
+    (tmp_path / "ada.ipynb").write_text("x")
+    found = handed_in.submissions(tmp_path)
+    good = grader.Result(
+        "ada", "ada.ipynb", grader.digest(tmp_path / "ada.ipynb", order)
+    )
+    order.record.write_bytes(odd)  # a kill cut the line short
+    with grader.recording(order) as record:
+        record(good)
+    assert grader.known(order, found) == {"ada": good}
+
+
+@pytest.mark.parametrize("place", ["none/grades.csv", "in", "shut/grades.csv"])
+def test_a_place_that_cannot_be_written_is_told_before_anybody_is_graded(
+    place, released, tmp_path, monkeypatch
+):
+    submissions.hand_in(["empty"], released, tmp_path / "in")
+    (tmp_path / "shut").mkdir()
+    (tmp_path / "shut" / "grades.jsonl").mkdir()  # root may write anywhere else
+    monkeypatch.setattr(grader, "lanes", None)
+    order = grader.Order(tmp_path / "in", tmp_path / place, "06")
+    with pytest.raises(Problem, match="can't be written"):
+        grader.grade(order)
+
+
+def test_a_full_disk_is_told_and_is_nobody_s_result(released, tmp_path, monkeypatch):
+    def full(order, todo, asked):
+        raise OSError(28, "No space left on device")
+        yield
+
+    submissions.hand_in(["empty"], released, tmp_path / "in")
+    monkeypatch.setattr(grader, "lanes", full)
+    order = grader.Order(tmp_path / "in", tmp_path / "grades.csv", "06")
+    with pytest.raises(Problem, match=r"No space left .+goes on from here"):
+        grader.grade(order)
+
+
+def test_a_copy_that_hangs_or_dies_costs_one_submission(
+    released, tmp_path, monkeypatch, shut_in
+):
+    before = grader.grade_one
+
+    def odd(box, path, order):
+        found = before(box, path, order)
+        yield next(found)
+        if path.stem == "hangs":
+            while True:
+                time.sleep(1)
+        if path.stem == "dies":
+            os.abort()
+        if path.stem == "shouts":
+            yield {"mark": "x" * 2 * grader.LINE}
+        yield from found
+
+    submissions.hand_in(["right"], released, tmp_path / "in")
+    folder = tmp_path / "in"
+    for name in ("hangs", "dies", "shouts"):
+        shutil.copy(folder / "right" / f"{NAME}.ipynb", folder / f"{name}.ipynb")
+    monkeypatch.setattr(grader, "grade_one", odd)
+    monkeypatch.setattr(marking, "TOGETHER", 15)
+    monkeypatch.setattr(grader, "GRACE", 0)
+    order = grader.Order(folder, tmp_path / "grades.csv", "06", unsafe=not shut_in)
+    found = {one.student: one for one in grader.grade(order)}
+    assert found["right"].points == submissions.ALL
+    for name in ("hangs", "dies", "shouts"):
+        assert found[name].points == submissions.POINTS["eight_rows"], name
+        assert len(found[name].marks) == len(submissions.POINTS)
 
 
 ODD = {
