@@ -88,6 +88,7 @@ class Cell:
 # What can be seen of a cell ------------------------------------------------------------
 
 
+@functools.cache
 def seen(id: str, source: str, own: bool) -> list[Cell]:
     """A cell with what its text shows; of one that is no Python, nothing.
 

@@ -302,6 +302,7 @@ def lanes(
     with sandbox(order) as box:
         warm(asked)  # so that every copy finds it done
         box.wait()
+        box.look_at(handed_in.handed_out(order.lesson, order.seed))
         waiting, copies = list(todo.items())[::-1], []
         count = order.lanes or os.cpu_count() or 1
         try:

@@ -211,6 +211,14 @@ def own_sources(lesson: str, seed: str) -> frozenset[str]:
     return frozenset(one.source.strip() for one in both if one.cell_type == "code")
 
 
+def handed_out(lesson: str, seed: str) -> list[tuple[str, str]]:
+    """The cells of code that a class was given: id and source."""
+    every = registry.assigned(lesson, seed)
+    whole = release.graded(read(path_of(lesson)), every, lesson, seed)
+    code = [one for one in release.handed_out(whole).cells if one.cell_type == "code"]
+    return [(one.id, one.source) for one in code]
+
+
 # Which lesson, which class -------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ import ast
 import contextlib
 import inspect
 import io
+import json
 import os
 import select
 import shutil
@@ -103,6 +104,13 @@ class Sandbox:
                 f"The sandbox did not start: {said[-300:] or 'no word'}. Run the same "
                 "command again, with --lanes 1 on a busy machine."
             )
+
+    def look_at(self, cells: list[tuple[str, str]]) -> None:
+        """Let it look at a lesson's own cells once, and not for every submission."""
+        with tempfile.TemporaryFile() as file:
+            file.write(json.dumps(cells).encode())
+            file.seek(0)
+            socket.send_fds(self.control, [b"c"], [file.fileno()])
 
     @contextlib.contextmanager
     def job(

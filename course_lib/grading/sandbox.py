@@ -14,6 +14,7 @@ import contextlib
 import gc
 import importlib
 import io
+import json
 import os
 import select
 import shutil
@@ -30,7 +31,7 @@ import torch
 
 from course_lib.exercises import run
 from course_lib.grading import rooms, wire
-from course_lib.grading.answer import answer_of, forget, is_blank, shell
+from course_lib.grading.answer import answer_of, forget, is_blank, seen, shell
 from course_lib.notebooks import curriculum
 
 CPU_SECONDS = 60  # of one process
@@ -183,6 +184,9 @@ def main(number: int, shown: tuple[str, ...]) -> None:
         raw, handles, _, _ = socket.recv_fds(control, 1, 2)
         if not raw:
             return
+        if raw == b"c":
+            look_at(*handles)
+            continue
         child = os.fork()
         if not child:
             control.close()
@@ -192,6 +196,13 @@ def main(number: int, shown: tuple[str, ...]) -> None:
         with contextlib.suppress(ChildProcessError):  # those that have ended
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
+
+
+def look_at(handle: int) -> None:
+    """Look at the lesson's own cells, which come as JSON: no copy has to do it again."""
+    with open(handle, encoding="utf-8") as file:
+        for id, source in json.load(file):
+            seen(id, source, True)
 
 
 def alone(function: Callable, *given: Any) -> None:
