@@ -144,7 +144,8 @@ def inside(thing: Any) -> list:
         return [*thing.keys(), *thing.values()]
     if isinstance(thing, nn.Module):
         return list(vars(thing).get("_modules", {}).values())
-    if is_dataclass(thing) or isinstance(thing, SimpleNamespace):
+    printed = is_dataclass(thing) and type(thing).__dataclass_params__.repr
+    if printed or isinstance(thing, SimpleNamespace):
         return list(vars(thing).values())
     return []
 

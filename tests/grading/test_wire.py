@@ -256,3 +256,54 @@ def test_what_follows_a_small_head_counts_too():
 def test_the_end_is_told_from_a_broken_message():
     with pytest.raises(EOFError):
         wire.receive(reader(io.BytesIO(b"")), Table(0))
+
+
+# What comes from a student's process is bounded ----------------------------------------
+
+
+def from_a_student(value):
+    """The value as it arrives at the grader's side."""
+    return trip(value, pair()[::-1])
+
+
+def test_what_is_small_and_has_no_end_when_printed_is_refused():
+    wide = 1
+    for _ in range(5):
+        wide = [wide] * 1000
+    deep = 1
+    for _ in range(20):
+        deep = [deep]
+    circle = []
+    circle.append(circle)
+    for odd in (wide, deep, circle, {"a": (wide,)}, SimpleNamespace(x=wide)):
+        with pytest.raises(Broken):
+            from_a_student(odd)
+    assert from_a_student([[1] * 1000] * 100) == [[1] * 1000] * 100
+
+
+def test_a_long_graph_of_values_is_no_deep_list():
+    value = Value(1.0)
+    for _ in range(60):
+        value = value + value  # 2⁶⁰ when written out; it prints itself alone
+    assert from_a_student(value).data == 2.0**60
+
+
+def test_what_nobody_can_change_is_not_changed_from_outside():
+    mine, theirs = pair()
+    shape, free = GPTConfig(layers=7), SimpleNamespace(layers=7)
+    came, other = trip((shape, free), (mine, theirs))
+    other.layers = 8
+    trip(None, (theirs, mine))
+    assert free.layers == 8
+    object.__setattr__(came, "layers", 0)
+    with pytest.raises(Broken):
+        trip(None, (theirs, mine))
+    assert shape.layers == 7
+
+
+def test_less_is_taken_from_a_student_than_is_sent_there():
+    sizes = struct.pack(">QQ", 1, wire.WORDS + 1)
+    with pytest.raises(Broken, match="bytes"):
+        wire.receive(reader(io.BytesIO(sizes)), Table(0))
+    with pytest.raises(EOFError):  # there it is read
+        wire.receive(reader(io.BytesIO(sizes)), Table(1))
