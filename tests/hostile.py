@@ -241,12 +241,17 @@ def made(kind: str, released: NotebookNode, course: Path) -> NotebookNode:
         )
         notebook.metadata["next_token"] = {"lesson": "05", "seed": "EVE"}
     else:
-        stub(notebook, "total").source = (TOTALS | SLOW)[kind]
+        name, text = "largest" if kind in LAST else "total", (TOTALS | SLOW)[kind]
+        text = text.replace(DO, f"def {name}(*args, **named):\n")
+        stub(notebook, name).source = text
     return notebook
 
 
+# What forges answers meets the exercises after its own, too: these are in the last one.
+LAST = ("late_child", "stop_reading")
 GRADES = {
     **dict.fromkeys([*TOTALS, *SLOW], LESS_TOTAL),
+    **dict.fromkeys(LAST, ALL - POINTS["largest"]),
     **{kind: grade for kind, (_, grade) in EVERY.items()},
     "reads_the_release": 0,
     "names_another_lesson": ALL,
