@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import psutil
@@ -19,7 +20,7 @@ from course_lib import classroom
 from course_lib.errors import Problem
 from course_lib.exercises import registry, run, stubs
 from course_lib.files import ROOT
-from course_lib.grading import grader, handed_in, marking, release
+from course_lib.grading import grader, handed_in, marking, release, wire
 from course_lib.notebooks import curriculum
 from course_lib.notebooks.cells import path_of, paths, read
 from tests import conftest, submissions
@@ -224,6 +225,30 @@ def lines(record):
     """The students in a record, line by line."""
     text = record.read_text() if record.is_file() else ""
     return [json.loads(x)["student"] for x in text.splitlines() if x.endswith("}")]
+
+
+@pytest.mark.parametrize("how", ["reads nothing", "sends nothing", "sends drops"])
+def test_whatever_the_other_side_does_reading_and_writing_end(how):
+    mine, theirs = socket.socketpair()
+    mine.setblocking(False)
+    student = marking.Student.__new__(marking.Student)
+    student.link, student.table = mine, wire.Table(0)
+    student.until = time.monotonic() + 0.5
+    over = threading.Event()
+
+    def drip():
+        while how == "sends drops" and not over.wait(0.02):
+            theirs.send(b"\0")
+
+    other = threading.Thread(target=drip)
+    other.start()
+    with pytest.raises(run.TimeUp), contextlib.closing(mine):
+        if how == "reads nothing":
+            student.send(value="x" * 10_000_000)
+        student.read(10**6)
+    over.set()
+    other.join()
+    assert time.monotonic() < student.until + 5
 
 
 def test_of_two_graders_the_second_is_refused(released, tmp_path):
