@@ -28,6 +28,7 @@ from course_lib import (
     scales,
     tokenizer,
 )
+from course_lib.cli import fast_decode
 from course_lib.errors import Problem
 from course_lib.fast_gpt import FastGPT
 from course_lib.gpt import GPT, GPTConfig
@@ -257,8 +258,9 @@ def run_chat(args: argparse.Namespace) -> int:
     at = place(args)
     print("Loading SmolLM2 …", file=sys.stderr, flush=True)
     model, encoding = pretrained.smollm2(at)
+    step = writer(model, encoding, args.weights)
     print("Ask something. An empty line ends it.", file=sys.stderr, flush=True)
-    context, memory = model.config.context, Memory(model)
+    context, memory = model.config.context, Memory(model, step)
     turns: list[tuple[str, str]] = []
     end = encoding.encode(END, allowed_special={END})[0]
     while question := ask():
@@ -273,6 +275,22 @@ def run_chat(args: argparse.Namespace) -> int:
         new = sampling.write(model, ids, sampler, ROOM, generator, memory.step)
         turns.append((question, speak(pieces(until(new, end), encoding))))
     return 0
+
+
+def writer(model, encoding, form: str | None) -> Callable:
+    """The decode_step to chat with: of the form asked for, else of the fastest here.
+
+    On the CPU a trial of half a second finds that one, and says what it changes.
+    """
+    if not model.embedding.weight.is_cpu:
+        if form not in (None, "float32"):
+            raise Problem(f"{form} weights are for the CPU: add --device cpu.")
+        return llama.decode_step
+    if form:
+        return fast_decode.Decoder(model, form).step
+    trials = fast_decode.on_trial(model, turn("system", SYSTEM, encoding))
+    print(fast_decode.verdict(trials, encoding.decode), file=sys.stderr, flush=True)
+    return next(iter(trials.values())).decoder.step
 
 
 def ask() -> str:
@@ -302,11 +320,12 @@ def speak(answer: Iterator[str]) -> str:
 class Memory:
     """What the model has read of a talk, so that no turn is read twice.
 
-    A turn's script begins as the one before it did. `step` is llama.decode_step for
+    A turn's script begins as the one before it did. `step` is `decode_step` for
     sampling.write, but where a script differs from the last one, there it starts to read.
     """
 
-    def __init__(self, model):
+    def __init__(self, model, decode_step: Callable | None = None):
+        self.decode_step = decode_step or llama.decode_step
         self.cache = kv_cache.KVCache(len(model.blocks), model.config.context)
         self.known: list[int] = []  # ids whose keys and values the cache has
 
@@ -320,7 +339,7 @@ class Memory:
             same = min(alike(self.known, new), len(new) - 1)  # one is read, at least
             self.known, new = self.known[:same], new[same:]
         self.cache.length = len(self.known)
-        logits = llama.decode_step(model, ids[:, -len(new) :], self.cache)
+        logits = self.decode_step(model, ids[:, -len(new) :], self.cache)
         self.known += new  # after the step: Ctrl-C may have cut it off
         return logits
 

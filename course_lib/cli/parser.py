@@ -82,6 +82,11 @@ def parser() -> argparse.ArgumentParser:
     chat = command(
         "chat", "Talk with the real model of lesson 00.", "commands:run_chat"
     )
+    chat.add_argument(
+        "--weights",
+        choices=("float32", "bfloat16", "int8"),
+        help="none: the fastest here, by a trial; name one for the same talk each time",
+    )
     for one in (sample, chat):
         one.add_argument("--device", help="cpu, cuda or mps; none: the best here")
         one.add_argument(

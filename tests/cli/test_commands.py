@@ -1,6 +1,7 @@
 """The command line's train, sample and chat, as a learner types them."""
 
 import ast
+import copy
 import io
 import itertools
 import json
@@ -658,7 +659,14 @@ def talk(small, encoding, monkeypatch, capfd):
 
         monkeypatch.setattr("builtins.input", ask)
         capfd.readouterr()
-        assert command_line.main(["chat", "--device", "cpu", *words]) == 0
+        always = [
+            "chat",
+            "--device",
+            "cpu",
+            "--weights",
+            "float32",
+        ]  # the last one counts
+        assert command_line.main([*always, *words]) == 0
         assert list(typed) == []  # all that was typed has been read
         return capfd.readouterr().out
 
@@ -886,11 +894,22 @@ def test_a_talk_with_the_memory_is_a_talk_without(small, encoding, talk, monkeyp
     with_it = talk(*questions, words=["--temperature", "0"])
 
     class Forgetful(commands.Memory):
-        def __init__(self, model):
-            self.step = llama.decode_step
+        def __init__(self, model, decode_step):
+            self.step = decode_step
 
     monkeypatch.setattr(commands, "Memory", Forgetful)
     assert talk(*questions, words=["--temperature", "0"]) == with_it
+
+
+@pytest.mark.parametrize("form", ["bfloat16", None])
+def test_a_talk_in_the_form_asked_for_or_the_fastest(small, encoding, form, capsys):
+    away = copy.deepcopy(small).to("meta")
+    step = commands.writer(small, encoding, form)
+    said = capsys.readouterr().err
+    assert step.__self__.form == form if form else "Tokens a second" in said
+    with pytest.raises(Problem, match="--device cpu"):
+        commands.writer(away, encoding, "int8")
+    assert commands.writer(away, encoding, None) is llama.decode_step
 
 
 def test_the_real_llm_knows_the_capital_of_france(llm, talk, monkeypatch):
