@@ -4,6 +4,8 @@ import ast
 import contextlib
 import io
 import re
+import sys
+import time
 from dataclasses import replace
 
 import matplotlib
@@ -11,11 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-from course_lib import devices, llama, pretrained, sampling, tokenizer, train
+from course_lib import devices, llama, pretrained, sampling, scales, tokenizer, train
 from course_lib.cli import comparisons
 from course_lib.cli.comparisons import COMPARISONS
 from course_lib.notebooks import cells
 from tests import card as pretended
+from tests import gpu
 
 # Lessons that follow the device: what they load, or train, goes where `best` says.
 FOLLOWS = re.compile(r"\bbest\(|from course_lib.train import .*\btrain\b")
@@ -186,3 +189,29 @@ def test_a_lesson_leaves_no_tensor_behind(card, short, path, tmp_path, monkeypat
     wrong_place = re.compile(f"{pretended.REFUSED}|{pretended.AT}")
     assert not {id: said for id, said in failed.items() if wrong_place.search(said)}
     assert ran > 0.8 * (ran + len(failed)), failed
+
+
+# The script for a real one ------------------------------------------------------------
+
+
+def test_the_report_on_a_card_has_every_part_and_cuts_what_does_not_end(tmp_path):
+    out, python = tmp_path / "report.md", [sys.executable, "-c"]
+    parts = {
+        "good": [*python, "print('fine')"],
+        "bad": [*python, "import sys; sys.exit(3)"],
+        "endless": [*python, "import time; print('begun', flush=True); time.sleep(60)"],
+    }
+    start = time.monotonic()
+    assert not gpu.report(out, 1 / 60, parts) and time.monotonic() - start < 20
+    said = out.read_text()
+    assert "good ended well" in said and "fine" in said and "bad failed (3)" in said
+    assert "endless was cut" in said and gpu.report(out, 1, {"good": parts["good"]})
+
+
+def test_the_scales_are_timed_on_the_device(monkeypatch, capsys):
+    monkeypatch.setattr(scales, "EVERY", scales.EVERY[:1])
+    gpu.scales()
+    said = capsys.readouterr().out
+    assert re.search(
+        r"tiny: [\d.]+ ms a step, so [\d.]+ minutes in all; foreseen", said
+    )
