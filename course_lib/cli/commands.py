@@ -28,7 +28,7 @@ from course_lib import (
     scales,
     tokenizer,
 )
-from course_lib.cli import fast_decode
+from course_lib.cli import fast_decode, page
 from course_lib.errors import Problem
 from course_lib.fast_gpt import FastGPT
 from course_lib.gpt import GPT, GPTConfig
@@ -242,6 +242,17 @@ def pieces(ids: Iterator[int], encoding) -> Iterator[str]:
         waiting, said = ([], "") if whole == text else (waiting, whole)
     if waiting:
         yield text[len(said) :]
+
+
+@problems()
+def run_page(args: argparse.Namespace) -> int:
+    """`page`: a trained model on one HTML page."""
+    out = Path(args.out)
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise Problem(f"{out} is no name of a page: let it end in .html.")
+    size = page.write(args.checkpoint, out, args.precision, args.title, args.prompt)
+    print(f"{out}: {size / 1e6:.1f} MB. Open it in a browser; it needs no network.")
+    return 0
 
 
 # Chat -------------------------------------------------------------------------------

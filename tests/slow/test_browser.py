@@ -117,7 +117,11 @@ HOLDS_FOCUS = "widget => widget.contains(document.activeElement)"
 # The texts in an area whose contrast with the ground they stand on is below 4.5 (WCAG
 # 2.2, 1.4.3).
 FAINT = """area => {
-    const parts = colour => colour.match(/[0-9.]+/g).map(Number);
+    const parts = colour => {  // rgb(1 2 3) from 0 to 255, color(srgb …) from 0 to 1
+        const found = colour.match(/[0-9.]+/g).map(Number);
+        const whole = colour.startsWith("color(") ? 255 : 1;
+        return found.map((c, i) => i < 3 ? c * whole : c);
+    };
     const light = colour => {
         const [r, g, b] = parts(colour).slice(0, 3).map(c => c / 255)
             .map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
