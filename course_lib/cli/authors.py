@@ -22,13 +22,23 @@ def run_refresh(args: argparse.Namespace) -> int:
 def run_site(args: argparse.Namespace) -> int:
     """`site`: write all lessons as web pages."""
     out = Path(args.out).absolute()
-    site.build(out)
+    site.build(out, model=write_model)
     size = sum((out / name).stat().st_size for name in site.files(out))
     pages = len(list(out.glob("*.html")))
     print(
         f"{pages} pages, {size / 1e6:.1f} MB. Open {out / 'index.html'} in a browser."
     )
     return 0
+
+
+def write_model(path: Path) -> None:
+    """The page of the model that comes with the course."""
+    from course_lib.cli import page  # needs torch
+
+    title = "A language model that writes"
+    page.write(
+        str(ROOT / "assets" / "tinyworld.safetensors"), path, "float16", title, "One"
+    )
 
 
 def run_address(args: argparse.Namespace) -> int:
