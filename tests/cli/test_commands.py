@@ -348,10 +348,10 @@ def test_with_lines_both_texts_are_read_from_the_beginnings_of_lines(
 
 
 def test_a_resumed_run_reads_its_checkpoint_once(own, tmp_path, monkeypatch):
-    read, real = [], checkpoints.read
+    read, real = [], checkpoints.tensors
     spy = lambda path: read.append(path.name) or real(path)  # noqa: E731
     assert train(own, tmp_path / "run") == 0
-    monkeypatch.setattr(checkpoints, "read", spy)
+    monkeypatch.setattr(checkpoints, "tensors", spy)
     assert train(own, tmp_path / "run", "--resume") == 0
     assert read == [checkpoints.WEIGHTS, checkpoints.OPTIMIZER]
 
