@@ -10,10 +10,12 @@ Below are also GPT-2's tokenizer and the real LLM's, run by tiktoken. Built in l
 import base64
 import functools
 import heapq
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import numpy as np
 import regex
 import tiktoken
 from tiktoken.load import data_gym_to_mergeable_bpe_ranks
@@ -27,6 +29,9 @@ GPT2_SPLIT = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\
 SMOLLM2_SPLIT = (
     r"\p{N}|'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?=\p{N})|\s+(?!\S)|\s+"
 )
+# To learn a vocabulary from a text of any kind: the same, but no chunk is over 64 long.
+# (Without it a text of one line, such as DNA, is one chunk, and learning takes for ever.)
+SHORT_SPLIT = re.sub(r"(?<=[}\]])\+", "{1,64}", GPT2_SPLIT).replace(r"\s+", r"\s{1,64}")
 SMOLLM2_VOCABULARY = "smollm2.vocabulary"  # its name in the cache
 LONG = 400  # bytes; a chunk beyond this goes the heap's way
 CACHED = 50_000  # different chunks whose ids encode() keeps
@@ -227,8 +232,12 @@ class Tokenizer:
         self.cache = {}  # chunk → ids, for the chunks seen so far
 
     def encode(self, text: str, allowed_special: Iterable[str] = ()) -> list[int]:
-        """Text → ids. Special tokens are plain text unless named in allowed_special."""
-        allowed = [token for token in self.special_tokens if token in allowed_special]
+        """Text → ids. Special tokens are plain text unless named in allowed_special.
+
+        "all" names all of them, as in tiktoken.
+        """
+        some = self.special_tokens if allowed_special == "all" else allowed_special
+        allowed = [token for token in self.special_tokens if token in some]
         if not allowed:
             return self.encode_ordinary(text)
         ids = []
@@ -261,7 +270,7 @@ class Tokenizer:
 
     def decode(self, ids: list[int]) -> str:
         """Ids → text, with "�" where the bytes of a cut-off character remain."""
-        return decode(ids, self.tokens)
+        return decode([int(id) for id in ids], self.tokens)
 
 
 class Encoding(tiktoken.Encoding):
@@ -286,6 +295,18 @@ class Encoding(tiktoken.Encoding):
     def encode_ordinary(self, text: str) -> list[int]:
         """Text → list of ids, with no special tokens."""
         return self.encode(text)
+
+    def encode_to_numpy(self, text: str, **allowed) -> np.ndarray:
+        """Text → ids as `encode` gives them, in an array of uint32."""
+        return np.array(self.encode(text, **allowed), dtype=np.uint32)
+
+    def encode_batch(self, text: list[str], *, num_threads=8, **allowed):
+        """Many texts → a list of ids each, as `encode` gives them."""
+        return [self.encode(one, **allowed) for one in text]
+
+    def encode_with_unstable(self, *args, **kwargs):
+        """Not here: it would not keep the two rules. Raises ValueError."""
+        raise ValueError("This course's encodings have no unstable tokens: use encode.")
 
 
 def gpt2_ranks() -> dict[bytes, int]:

@@ -34,6 +34,7 @@ from course_lib.fast_gpt import FastGPT
 from course_lib.gpt import GPT, GPTConfig
 from course_lib.train import History, TrainConfig, check_folder, train
 
+READINGS = 10  # of a text: more, and a small model begins to learn it by heart
 FAST = {"rate": 1e-2, "muon": 0.03, "warmup": 20}  # what the fast recipe changes
 
 
@@ -69,7 +70,7 @@ def run_train(args: argparse.Namespace) -> int:
     starts, val_starts = (
         lines(ids, encoding, len(train_ids)) if args.lines else (None, None)
     )
-    shape, config = settings(args, pretrained.vocabulary(encoding))
+    shape, config = settings(args, pretrained.vocabulary(encoding), len(train_ids))
     data.check(val_ids, config.batch, config.context)  # before a model takes memory
     make = FastGPT if args.fast else GPT
     model = make(shape, generator=devices.generator(config.seed))
@@ -78,7 +79,8 @@ def run_train(args: argparse.Namespace) -> int:
     say(
         f"{text.origin}; {len(train_ids):,} tokens to train on, {len(val_ids):,} to "
         f"validate. {pretrained.parameters(model):,} weights on {devices.describe(at)}, "
-        f"{devices.precision(at)}. Checkpoints: {folder}",
+        f"{devices.precision(at)}. Checkpoints: {folder}\n"
+        f"{readings(args, config, len(train_ids))}",
         {"text": text.origin, "train_tokens": len(train_ids), "folder": str(folder)},
     )
     about = pretrained.about(model, encoding, {"text": text.origin})
@@ -94,6 +96,13 @@ def run_train(args: argparse.Namespace) -> int:
         return 130
     finally:
         distributed.destroy()
+    best = folder / f"step-{checkpoints.best(checkpoints.load(folder).record):08}"
+    if best != checkpoints.steps(folder)[-1]:
+        say(
+            f"\nThe validation loss was lowest at {best.name}, which is kept: the steps "
+            f"after it learnt the text by heart. It can be heard, too: --checkpoint {best}",
+            {"best": str(best)},
+        )
     say(f"\nDone. Hear it: python -m course_lib sample --checkpoint {folder}", {})
     return 0
 
@@ -101,10 +110,18 @@ def run_train(args: argparse.Namespace) -> int:
 def lines(ids: torch.Tensor, encoding, kept: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Where lines begin among the first `kept` ids, and in the rest, counted anew.
 
-    At 0, and after every token that ends with a line's end.
+    At 0, and after every token that ends with a line's end: "\\n", or in a text that has
+    none "\\r", as old Macs wrote. Raises Problem for a text of one line.
     """
-    size = pretrained.vocabulary(encoding)
-    ends = torch.tensor([encoding.decode([id]).endswith("\n") for id in range(size)])
+    size, found = pretrained.vocabulary(encoding), set(ids.tolist())
+    for end in "\n\r":
+        ends = torch.tensor([encoding.decode([id]).endswith(end) for id in range(size)])
+        if any(ends[id] for id in found):
+            break
+    else:
+        raise Problem(
+            "The text has no line ends, so it is one line: leave --lines out."
+        )
     first = torch.zeros(1, dtype=torch.long)
     every = torch.cat([first, ends[ids].nonzero()[:, 0] + 1])
     return every[every < kept], every[every >= kept] - kept
@@ -139,8 +156,34 @@ def stopped(folder: Path) -> str:
     return f"Stopped; saved in {kept[-1]}. Go on with the same command and --resume."
 
 
-def settings(args: argparse.Namespace, size: int) -> tuple[GPTConfig, TrainConfig]:
-    """The scale's numbers, with those that the command line gives instead."""
+def readings(args: argparse.Namespace, config: TrainConfig, tokens: int) -> str:
+    """How often a run reads its text, and what that leads to: said beforehand."""
+    times = config.steps * config.batch * config.context / tokens
+    said = f"{config.steps:,} steps read the text {times:.1f} times."
+    usual = scales.SCALES[args.scale].run.steps
+    if args.steps is None and config.steps < usual:
+        return (
+            f"{said} (The scale's {usual:,} would read it {times * usual / config.steps:.0f} "
+            "times, and the model would learn it by heart. --steps names another number.)"
+        )
+    if times > READINGS:
+        said += " That is often: the model will learn it by heart, and the validation "
+        said += f"loss will rise. --steps {enough(config, tokens):,} reads it {READINGS} times."
+    return said
+
+
+def enough(config: TrainConfig, tokens: int) -> int:
+    """The steps that read a text READINGS times, and at least a few."""
+    return max(50, READINGS * tokens // (config.batch * config.context))
+
+
+def settings(
+    args: argparse.Namespace, size: int, tokens: int
+) -> tuple[GPTConfig, TrainConfig]:
+    """The scale's numbers, with those that the command line gives instead.
+
+    If it gives no steps, a text of few tokens is read READINGS times and no more.
+    """
     scale = scales.SCALES[args.scale]
     shape, config = scale.shape, scale.run
     config = replace(config, **FAST) if args.fast else config
@@ -150,6 +193,13 @@ def settings(args: argparse.Namespace, size: int) -> tuple[GPTConfig, TrainConfi
         if vars(args)[name] is not None
     }
     config = replace(config, accumulate=args.accumulate, **given)
+    if "steps" not in given:
+        steps = min(config.steps, enough(config, tokens))
+        less = {"steps": steps, "warmup": min(config.warmup, steps // 10)}
+        less |= (
+            {} if "every" in given else {"every": min(config.every, max(1, steps // 6))}
+        )
+        config = replace(config, **less)
     if config.muon and args.shard:
         raise Problem(
             "Muon turns whole matrices, and --shard spreads them over processes: add "
@@ -163,7 +213,7 @@ def learn_tokens(text: str, kind: str, size: int):
     if kind == "gpt2":
         return tokenizer.gpt2()
     if kind == "bpe":
-        return tokenizer.Tokenizer(tokenizer.train(text, size))
+        return tokenizer.Tokenizer(tokenizer.train(text, size, tokenizer.SHORT_SPLIT))
     return tokenizer.Characters.train(text)
 
 
