@@ -9,7 +9,7 @@ import json
 import statistics
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
 
@@ -57,7 +57,8 @@ def run_train(args: argparse.Namespace) -> int:
     """`train`: a text in, a run's folder out; goes on with an old run if asked."""
     at = place(args)
     folder = Path(args.out or f"runs/{Path(args.data).stem}-{args.scale}")
-    settings(args, 1)  # what is odd is said now, not after a long text has been read
+    # What is odd is said now, not after a long text has been read.
+    settings(args, 1)
     check_folder(folder, args.resume)
     known = checkpoints.known(folder) if args.resume else None
     text = data.text(args.data)
@@ -85,7 +86,7 @@ def run_train(args: argparse.Namespace) -> int:
     )
     about = pretrained.about(model, encoding, {"text": text.origin})
     try:
-        train(
+        history = train(
             model, train_ids, val_ids, config, at, folder, resume=args.resume,
             watch=watcher(config, say), about=about, bar=not args.json,
             starts=starts, val_starts=val_starts,
@@ -96,13 +97,8 @@ def run_train(args: argparse.Namespace) -> int:
         return 130
     finally:
         distributed.destroy()
-    best = folder / f"step-{checkpoints.best(checkpoints.load(folder).record):08}"
-    if best != checkpoints.steps(folder)[-1]:
-        say(
-            f"\nThe validation loss was lowest at {best.name}, which is kept: the steps "
-            f"after it learnt the text by heart. It can be heard, too: --checkpoint {best}",
-            {"best": str(best)},
-        )
+    if found := named_best(folder, asdict(history)):
+        say(f"\n{found}", {})
     say(f"\nDone. Hear it: python -m course_lib sample --checkpoint {folder}", {})
     return 0
 
@@ -156,6 +152,19 @@ def stopped(folder: Path) -> str:
     return f"Stopped; saved in {kept[-1]}. Go on with the same command and --resume."
 
 
+def named_best(folder: Path, history: dict) -> str:
+    """Which checkpoint had the lowest validation loss, if it is not the last one."""
+    lowest = checkpoints.best({"history": history})
+    last = checkpoints.steps(folder)[-1]
+    if lowest in (None, checkpoints.number(last)):
+        return ""
+    name = f"step-{lowest:08}"
+    return (
+        f"The validation loss was lowest at {name}, which is kept; the steps after it "
+        f"learnt the text by heart. To hear it: --checkpoint {folder / name}"
+    )
+
+
 def readings(args: argparse.Namespace, config: TrainConfig, tokens: int) -> str:
     """How often a run reads its text, and what that leads to: said beforehand."""
     times = config.steps * config.batch * config.context / tokens
@@ -178,7 +187,7 @@ def enough(config: TrainConfig, tokens: int) -> int:
 
 
 def settings(
-    args: argparse.Namespace, size: int, tokens: int
+    args: argparse.Namespace, size: int, tokens: int = sys.maxsize
 ) -> tuple[GPTConfig, TrainConfig]:
     """The scale's numbers, with those that the command line gives instead.
 
@@ -193,13 +202,13 @@ def settings(
         if vars(args)[name] is not None
     }
     config = replace(config, accumulate=args.accumulate, **given)
-    if "steps" not in given:
-        steps = min(config.steps, enough(config, tokens))
-        less = {"steps": steps, "warmup": min(config.warmup, steps // 10)}
-        less |= (
-            {} if "every" in given else {"every": min(config.every, max(1, steps // 6))}
+    steps = enough(config, tokens)
+    if "steps" not in given and steps < config.steps:
+        every = config.every if "every" in given else max(1, steps // 6)
+        warmup = min(config.warmup, steps // 10)
+        config = replace(
+            config, steps=steps, warmup=warmup, every=min(every, config.every)
         )
-        config = replace(config, **less)
     if config.muon and args.shard:
         raise Problem(
             "Muon turns whole matrices, and --shard spreads them over processes: add "

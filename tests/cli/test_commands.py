@@ -7,12 +7,14 @@ import itertools
 import json
 import os
 import pickle
+import re
 import signal
 import struct
 import subprocess
 import sys
 import time
 import venv
+from pathlib import Path
 
 import pytest
 import torch
@@ -91,15 +93,90 @@ def test_train_says_what_it_does_on_stderr_and_keeps_checkpoints(
     out, err = capfd.readouterr()
     assert out == ""
     said = [line.rpartition("\r")[2] for line in err.split("\n")]
-    first, *looks, last = [line for line in said if line.strip() and "%|" not in line]
+    first, reads, *looks, last = [
+        line for line in said if line.strip() and "%|" not in line
+    ]
     assert err.endswith(f"\n{last}\n")
     assert first.startswith("your file own.txt; ") and str(tmp_path / "run") in first
+    assert reads == "12 steps read the text 0.1 times."
     assert [look.split(":")[0] for look in looks] == ["step 4", "step 8", "step 12"]
     assert f"sample --checkpoint {tmp_path / 'run'}" in last
     kept = [path.name for path in checkpoints.steps(tmp_path / "run")]
     assert kept == ["step-00000008", "step-00000012"]
     one, other = (checkpoints.load(folder) for folder in (tmp_path / "run", whole))
     assert one.record["history"]["losses"] == other.record["history"]["losses"]
+
+
+def shorter(text: Path, folder: Path) -> Path:
+    short = folder / "short.txt"
+    short.write_text(text.read_text(encoding="utf-8")[:3_000], encoding="utf-8")
+    return short
+
+
+@pytest.mark.parametrize("steps", [None, 400])
+def test_a_short_text_is_read_ten_times_or_a_warning_is_said(
+    own, tmp_path, capfd, steps, monkeypatch
+):
+    given = {}
+
+    def noted(model, train_ids, val_ids, config, *args, **kwargs):
+        given.update(config=config)
+        return commands.History()
+
+    monkeypatch.setattr(commands, "train", noted)
+    monkeypatch.setattr(commands, "named_best", lambda folder, history: "")
+    words = [
+        "--data",
+        shorter(own, tmp_path),
+        "--out",
+        tmp_path / "run",
+        "--scale",
+        "tiny",
+    ]
+    words += [
+        "--vocabulary",
+        "300",
+        "--device",
+        "cpu",
+        "--batch",
+        "16",
+        "--context",
+        "16",
+    ]
+    words += [] if steps is None else ["--steps", steps]
+    assert command_line.main(["train", *map(str, words)]) == 0
+    said, config = capfd.readouterr().err, given["config"]
+    times = float(re.search(r"read the text ([\d.]+) times", said)[1])
+    if steps is None:
+        assert 50 <= config.steps < 300 and config.warmup <= config.steps // 10
+        assert times == pytest.approx(10, rel=0.3) or config.steps == 50
+        assert "would read it" in said and "learn it by heart" in said
+    else:
+        assert (
+            config.steps == 400 and times > 10 and "validation loss will rise" in said
+        )
+
+
+def test_the_best_checkpoint_is_named_at_the_end(tmp_path):
+    for step in (20, 30):
+        (tmp_path / f"step-{step:08}").mkdir()
+    looks = {"validation": [(10, 3.0), (20, 2.0), (30, 2.5)]}
+    said = commands.named_best(tmp_path, looks)
+    assert "lowest at step-00000020" in said and str(tmp_path / "step-00000020") in said
+    assert commands.named_best(tmp_path, {"validation": [(20, 2.0), (30, 1.0)]}) == ""
+    assert commands.named_best(tmp_path, {"validation": []}) == ""
+
+
+def test_lines_end_in_a_text_of_old_macs_too(tmp_path, capfd):
+    path, words = (
+        tmp_path / "mac.txt",
+        ["--scale", "tiny", "--steps", "2", "--batch", "2"],
+    )
+    path.write_bytes(b"One line of a text.\r" * 200)
+    assert train(path, tmp_path / "run", "--lines", *words, "--context", "8") == 0
+    path.write_bytes(b"One line of a text. " * 200)
+    said = refused(train, path, tmp_path / "other", "--lines", "--context", "8")
+    assert "leave --lines out" in said
 
 
 def test_json_is_one_object_a_line_and_nothing_else(own, tmp_path, capfd):
@@ -221,7 +298,7 @@ FILES = {
     "short": (b"Hello. " * 20, "too few to train on"),
     "a picture": (b"\x89PNG\r\n\x1a\n" * 1_000, "is not text in UTF-8"),
     "noughts": (bytes(5_000), "holds bytes of value 0"),
-    "one long word": (b"a" * 1_100, "and enough ids"),
+    "one long word": (b"a" * 1_100, "give a longer text"),
 }
 
 
