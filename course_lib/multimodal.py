@@ -1,7 +1,7 @@
 """Encoders and cross-attention: the same blocks on something else than a text.
 
-Built in lesson 15, from the parts of lessons 03 to 05: a translator (or a writer of what
-it hears), and what names an image by its patches, which `pieces` cuts.
+Built in lesson 15. A translator, which also writes down what it hears, and what names an
+image by its patches, which `pieces` cuts. Their parts are those of lessons 03 to 05.
 
 B batch, S positions of a source, T positions of a target, C channels, H heads, D head
 size, V vocabulary, P numbers in a patch or a chunk.
