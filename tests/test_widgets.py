@@ -16,7 +16,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from course_lib import figures, gpt, kv_cache, sampling, tokenizer, vectors, widgets
-from course_lib.widgets import explorers, pictures, writing
+from course_lib.widgets import explorers, pictures, senses, writing
 
 ODD = [
     "",
@@ -585,3 +585,12 @@ def test_two_live_pictures_are_two_places(page):
 def test_a_live_picture_without_a_page_is_no_crash():
     assert not InteractiveShell.initialized()
     widgets.live(figures.bars(["a"], [1.0]), "Nowhere.")(figures.bars(["a"], [2.0]))
+
+
+def test_a_sound_can_be_played_and_has_its_words(monkeypatch):
+    seen = []
+    monkeypatch.setattr(senses, "display", lambda thing, **_: seen.append(thing))
+    widgets.hear(np.zeros(8), 4_000, "Nothing at all.")
+    player, caption = seen
+    assert "<audio" in player["text/html"] and "data:audio/wav" in player["text/html"]
+    assert caption.data == "*Nothing at all.*"

@@ -215,28 +215,28 @@ SEES = Exercise(
 # 15.greedy ------------------------------------------------------------------------------
 
 
-class Speaker:
+def speaker(after: dict[tuple, int], words: int) -> Callable:
     """Ids (1, T) → logits (1, T, V): what comes next depends on all ids so far."""
 
-    def __init__(self, after: dict[tuple, int], words: int):
-        self.after, self.words = after, words
-        self.__name__ = f"speaker({after})"
-
-    def __call__(self, ids: torch.Tensor) -> torch.Tensor:
+    def logits_of(ids: torch.Tensor) -> torch.Tensor:
         if ids.dim() != 2 or ids.shape[0] != 1 or ids.dtype != torch.int64:
             raise ValueError(
                 f"The ids are {ids.dtype} of shape {tuple(ids.shape)}; it wants whole "
                 "numbers (1, T): torch.tensor([ids])."
             )
         row = ids[0].tolist()
-        logits = torch.full((1, len(row), self.words), -1.0)
+        logits = torch.full((1, len(row), words), -1.0)
         for i in range(len(row)):
             # What it doesn't know leads to the last word, which ends nothing.
-            logits[0, i, self.after.get(tuple(row[: i + 1]), self.words - 1)] = 2.0
+            logits[0, i, after.get(tuple(row[: i + 1]), words - 1)] = 2.0
         return logits
 
+    logits_of.__name__ = f"speaker({after})"  # so it is shown
+    logits_of.after, logits_of.words = after, words
+    return logits_of
 
-def walked(logits_of: Speaker, start: int, end: int, most: int) -> list[int]:
+
+def walked(logits_of: Callable, start: int, end: int, most: int) -> list[int]:
     """By the speaker's own table, without logits."""
     path = (start,)
     for _ in range(most):
@@ -292,7 +292,7 @@ def speech(generator: torch.Generator, length: int, most: int) -> tuple:
         after[path] = id
         path = (*path, id)
     after[path] = whole(generator, 2, 6)  # what it would say after the end
-    return Speaker(after, words), 0, 1, most
+    return speaker(after, words), 0, 1, most
 
 
 greedily = partial(agrees, walked, wrong=GREEDY_MISTAKES)

@@ -134,7 +134,9 @@ def hear(wave: np.ndarray, rate: int, words: str) -> None:
     wave: samples from -1 to 1, `rate` of them a second.
     """
     player = Audio(data=sound_bytes(wave, rate))
-    display({"text/html": player._repr_html_(), "text/plain": words}, raw=True)
+    display(
+        {"text/html": player._repr_html_()}, raw=True
+    )  # a still page has words only
     display(Markdown(f"*{words}*"))
 
 
