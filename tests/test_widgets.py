@@ -591,6 +591,7 @@ def test_a_sound_can_be_played_and_has_its_words(monkeypatch):
     seen = []
     monkeypatch.setattr(senses, "display", lambda thing, **_: seen.append(thing))
     widgets.hear(np.zeros(8), 4_000, "Nothing at all.")
-    player, caption = seen
-    assert "<audio" in player["text/html"] and "data:audio/wav" in player["text/html"]
-    assert caption.data == "*Nothing at all.*"
+    (page,) = seen
+    assert "<audio" in page["text/html"] and "data:audio/wav" in page["text/html"]
+    assert "Nothing at all." in page["text/html"]
+    assert page["text/markdown"] == "*Nothing at all.*"

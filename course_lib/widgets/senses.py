@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import ipywidgets
 import numpy as np
-from IPython.display import Audio, Markdown, display
+from IPython.display import Audio, display
 from matplotlib.axes import Axes
 
 from course_lib import figures
@@ -133,11 +133,9 @@ def hear(wave: np.ndarray, rate: int, words: str) -> None:
 
     wave: samples from -1 to 1, `rate` of them a second.
     """
-    player = Audio(data=sound_bytes(wave, rate))
-    display(
-        {"text/html": player._repr_html_()}, raw=True
-    )  # a still page has words only
-    display(Markdown(f"*{words}*"))
+    player = Audio(data=sound_bytes(wave, rate))._repr_html_()
+    page = f"{player}<p><em>{html.escape(words)}</em></p>"
+    display({"text/html": page, "text/markdown": f"*{words}*"}, raw=True)
 
 
 def melody_box(
