@@ -1,4 +1,4 @@
-"""What a learner calls in a lesson: choose, predict, check, hint, solution.
+"""What a learner calls in a lesson: choose, predict, check, hint, solution, certificate.
 
 An exercise's reference is the course's own code, so that a learner's answer and the
 library are held to the same checks. The exercises are in `course_lib/exercises/`, one
@@ -15,6 +15,7 @@ from course_lib.files import progress
 from course_lib.guesses import Guess, choose, told
 
 __all__ = [
+    "certificate",
     "check",
     "choose",
     "exercises",
@@ -96,6 +97,34 @@ def solution(id: str) -> None:
     exercise = find(id)
     none = "Your class's numbers have no answer here: work them out, or ask."
     print(none if exercise.seed else source(exercise))
+
+
+def certificate() -> None:
+    """Print which exercises the learner's own code has passed, lesson by lesson.
+
+    That is all a certificate of this course says. It is read from the file that `check`
+    keeps beside the learner's copies (see `progress`).
+    """
+    path = progress.place()
+    noted = progress.read(path) if path else []
+    passed = {one["id"] for one in noted if one["what"] == "passed"}
+    every = {number: exercises(number) for number in (f"{i:02}" for i in range(16))}
+    total = sum(map(len, every.values()))
+    own = {
+        number: [one for one in asked if one.id in passed]
+        for number, asked in every.items()
+    }
+    count = sum(map(len, own.values()))
+    print(f"Passed by your own code: {count} of {total} exercises.")
+    for number, some in own.items():
+        if some:
+            names = ", ".join(one.name for one in some)
+            print(f"  {number}: {names} ({len(some)} of {len(every[number])})")
+    if not count:
+        print(
+            "So this certificate is empty, for now. What passes in your own copies\n"
+            "(`python -m course_lib lab`) is kept in a file beside them, and stands here."
+        )
 
 
 def predict(id: str, guess: Any, measured: Any, unit: str = "") -> None:

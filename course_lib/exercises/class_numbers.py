@@ -356,6 +356,33 @@ def ring(r: random.Random) -> Exercise:
     )  # fmt: skip
 
 
+def patches(r: random.Random) -> Exercise:
+    size = r.choice((14, 16, 18, 20))
+    rows, columns = r.sample(range(10, 40), 2)
+    channels = r.randrange(400, 1_500, 4)
+    pixels = size * size
+    right = 3 * pixels * channels
+    return question(
+        "15.matrix", "a matrix for patches of your own", 3,
+        f"A colour image of {rows * size:,} × {columns * size:,} pixels, three numbers for "
+        f"each, is cut into patches of {size} × {size}. One matrix makes a vector of "
+        f"{channels:,} channels of each patch. How many weights has the matrix, without "
+        "biases?",
+        right,
+        [
+            ("grey", right // 3, "A pixel in colour has three numbers."),
+            ("one for each patch", right * rows * columns,
+             "All patches use the same matrix."),
+            ("a side", 3 * size * channels,
+             "A patch has as many pixels as its side times its side."),
+            ("patches", rows * columns * channels,
+             "That is as many rows as there are patches. The matrix has a row for each "
+             "number in one patch."),
+            ("with biases", right + channels, "Biases are left out here."),
+        ],
+    )  # fmt: skip
+
+
 def listed(things: list) -> str:
     """Things in a sentence: 1, 2 and 3."""
     words = [f"`{thing}`" if isinstance(thing, str) else str(thing) for thing in things]
@@ -370,5 +397,5 @@ def whole_rows(matrix: torch.Tensor) -> str:
 QUESTIONS = {
     "00": ruler, "01": parts, "02": angle, "03": weight, "04": neurons,
     "05": warm, "06": weights, "07": slope, "08": rate, "09": cache,
-    "10": reading, "11": grouped, "14": ring,
+    "10": reading, "11": grouped, "14": ring, "15": patches,
 }  # fmt: skip

@@ -36,15 +36,20 @@ except ImportError:  # the fixtures below say what to do
 
 ROOT = Path(__file__).resolve().parents[2]
 MAKERS = {"widgets", "ipywidgets"}  # their parts make widgets, but STILL
-STILL = {"show", "live"}
+STILL = {"show", "live", "hear"}
 CONTROLS = "[role=slider], input[type=text], input[type=checkbox], textarea"
 TABBED = f"{CONTROLS}, button:not([disabled]), [role=button]"
 TYPED = [f"{n} {'Unbelievable! ' * 12}{n} professors and" for n in ("Two", "Three")]
-SHORT = {"07_backprop.trained-step": ["wher", "that"]}  # this one wants four letters
+SHORT = {  # these want four letters, and a sentence of few words
+    "07_backprop.trained-step": ["wher", "that"],
+    "15_beyond_text.lines": ["two dogs see one cat", "one fox calls three geese"],
+}
 # Every kind of widget that the index has, and what is typed into its lines of text.
 KINDS = {
     "analogy_lab": ["queen", "paris"],  # for a word without a vector nothing moves
     "attention_explorer": TYPED,
+    "drawing_pad": [],
+    "melody_box": ["do re mi sol la sol mi re", "la - sol - mi - re -"],
     "merge_explorer": TYPED,
     "next_token_explorer": TYPED,
     "score_lab": [],
