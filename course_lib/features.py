@@ -27,7 +27,9 @@ def fit(x: torch.Tensor, y: torch.Tensor, strength: float = 1.0) -> torch.Tensor
     Least squares with a leash: the sum of squared misses, plus strength · N times the
     direction's own square, is as small as can be (ridge regression, in closed form).
     """
-    square = x.T @ x + strength * len(x) * torch.eye(x.shape[1])  # (C, C)
+    square = x.T @ x + strength * len(x) * torch.eye(
+        x.shape[1], device=x.device
+    )  # (C, C)
     return torch.linalg.solve(square, x.T @ y)
 
 

@@ -48,9 +48,7 @@ def told_twice(
     rows: int, period: int, tokens: range, generator: torch.Generator
 ) -> torch.Tensor:
     """Random tokens, and the same once more: (rows, 2 · period) ids."""
-    once = torch.randint(
-        tokens.start, tokens.stop, (rows, period), generator=generator
-    )
+    once = torch.randint(tokens.start, tokens.stop, (rows, period), generator=generator)
     return once.repeat(1, 2)
 
 
@@ -90,7 +88,9 @@ class AttentionOnly(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(config.vocabulary, config.channels)
-        self.blocks = nn.ModuleList(AttentionBlock(config) for _ in range(config.layers))
+        self.blocks = nn.ModuleList(
+            AttentionBlock(config) for _ in range(config.layers)
+        )
         self.norm = RMSNorm(config.channels)
         self.unembedding = nn.Linear(config.channels, config.vocabulary, bias=False)
         for weight in self.parameters():

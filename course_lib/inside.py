@@ -1,4 +1,4 @@
-"""Look inside a model while it reads, and change what its parts say.
+"""Look inside a model while it reads.
 
 Works with our GPT, the real LLM, and the learner's own if it has the same names: `config`
 with its `head_size`, `embedding`, `blocks`, `norm` and `unembed`; in each block
@@ -13,7 +13,7 @@ B batch, T position, C channels, H heads, D head size, V vocabulary, L layers, M
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +22,7 @@ from torch import nn
 from course_lib import devices
 
 Part = tuple[int, int | str]
+
 
 @contextlib.contextmanager
 def inputs_of(modules: list[nn.Module]) -> Iterator[list[tuple]]:
@@ -54,6 +55,30 @@ def residual_stream(model: nn.Module, ids: list[int]) -> torch.Tensor:
     with inputs_of([*model.blocks, model.norm]) as heard:
         logits(model, ids)
     return torch.stack([given[0][0] for given in heard]).cpu()
+
+
+@torch.no_grad()
+def stream_before(model: nn.Module, ids: torch.Tensor, layer: int) -> torch.Tensor:
+    """The residual stream that a layer is given, for texts (B, T): (B, T, C).
+
+    The model reads no further than that, which saves the layers above.
+    """
+
+    class Enough(Exception):
+        """Stops the model on its way."""
+
+    def stop(_, given: tuple) -> None:
+        found.append(given[0].clone())
+        raise Enough
+
+    found = []
+    hook = model.blocks[layer].register_forward_pre_hook(stop)
+    try:
+        model(ids)
+    except Enough:
+        return found[0]
+    finally:
+        hook.remove()
 
 
 def attention_patterns(model: nn.Module, ids: list[int]) -> torch.Tensor:
@@ -94,84 +119,7 @@ def logit_lens(model: nn.Module, ids: list[int], position: int = -1) -> torch.Te
         return model.unembed(stream.to(devices.where(model))).softmax(-1).cpu()
 
 
-# Changing what a part says ------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def changed(model: nn.Module, changes: dict[Part, Callable]) -> Iterator[None]:
-    """While the block of `with` runs, functions change what parts of the model say.
-
-    changes: part → a function of the part's output, which gives a new one. For a head
-    that is what it mixed, before the output matrix (B, T, D); for an MLP what it adds,
-    and for the stream what the layer is given (B, T, C). Raises ValueError for a part
-    that the model lacks. A step with a cache passes the blocks by: as long as they have
-    hooks, it raises one, too.
-    """
-    for part in changes:
-        check_part(model, part)
-    hooks = [_hook(model, *part, change) for part, change in changes.items()]
-    hooks += [block.register_forward_pre_hook(_listen) for block in model.blocks]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def without(mixed: torch.Tensor, heads: list[int], size: int) -> torch.Tensor:
-    """What heads mixed, side by side (…, H·D), with some of them set to zero.
-
-    size is D; head 0 has the first D channels, head 1 the next. A copy comes back.
-    """
-    mixed = mixed.clone()
-    for head in heads:
-        mixed[..., head * size : (head + 1) * size] = 0
-    return mixed
-
-
-def off(x: torch.Tensor) -> torch.Tensor:
-    """Zeros: a part that is switched off adds nothing."""
-    return torch.zeros_like(x)
-
-
-def _listen(*_) -> None:
-    """A hook that does nothing, so that a step with a cache refuses to run."""
-
-
-def _hook(model: nn.Module, layer: int, kind: int | str, change: Callable):
-    """One change as one of torch's hooks."""
-
-    def stream(_, given: tuple) -> tuple:
-        return change(given[0]), *given[1:]
-
-    def head(_, given: tuple) -> tuple:
-        size, mixed = model.config.head_size, given[0].clone()  # (B, T, H·D)
-        own = mixed[..., kind * size : (kind + 1) * size]  # (B, T, D), a view
-        own.copy_(change(own.clone()))
-        return (mixed,)
-
-    if kind == "stream":
-        return model.blocks[layer].register_forward_pre_hook(stream)
-    block = model.blocks[layer]
-    if kind == "mlp":
-        return block.mlp.register_forward_hook(lambda _, given, gave: change(gave))
-    return block.attention.output.register_forward_pre_hook(head)
-
-
-def check_part(model: nn.Module, part: Part) -> None:
-    """Raise ValueError, in one sentence, for a part that a model hasn't got."""
-    layer, kind = part
-    layers = len(model.blocks)
-    heads = model.blocks[0].attention.output.in_features // model.config.head_size
-    known = kind in ("mlp", "stream") or (isinstance(kind, int) and 0 <= kind < heads)
-    if not (known and 0 <= layer < layers):
-        raise ValueError(
-            f"There is no part {part!r}: layers are 0 to {layers - 1}, heads 0 to "
-            f'{heads - 1}; name (layer, head), (layer, "mlp") or (layer, "stream").'
-        )
-
-
-# A reading, kept: to go on from any layer, and to take apart ------------------------------
+# A reading, kept: to go on from any layer, and to take apart --------------------------
 
 
 @dataclass(frozen=True)
@@ -230,48 +178,17 @@ def resume(reading: Reading, layer: int, x: torch.Tensor | None = None) -> torch
     return model.unembed(x[:, -1])
 
 
-def patched(
-    stream: torch.Tensor, other: torch.Tensor, positions: list[int]
-) -> torch.Tensor:
-    """One copy of stream (T, C) for each position, which is taken from the other there.
-
-    other (T, C) is the stream of another text at the same layer → (positions, T, C).
-    """
-    rows = stream.repeat(len(positions), 1, 1)
-    for row, position in enumerate(positions):
-        rows[row, position] = other[position]
-    return rows
-
-
-def with_changes(reading: Reading, changes: dict[Part, Callable]) -> torch.Tensor:
-    """The last logits (V) of the same text with some parts changed, as in `changed`.
-
-    Only the layers from the first change on are computed.
-    """
-    with changed(reading.model, changes):
-        return resume(reading, min((layer for layer, _ in changes), default=0))[0]
-
-
-def taken_from(
-    other: Reading, part: Part, positions: list[int] | slice = slice(None)
-) -> Callable:
-    """A change: what the part said in another text, at some positions or at all.
-
-    Raises ValueError, when it is used, if the texts have not equally many tokens.
-    """
-    theirs = other.output(part)  # (T, D) or (T, C)
-
-    def put(x: torch.Tensor) -> torch.Tensor:
-        if x.shape[-2] != len(theirs):
-            raise ValueError(
-                f"The texts have {x.shape[-2]} and {len(theirs)} tokens: a part's output "
-                "can be moved between texts of the same number of tokens only."
-            )
-        x = x.clone()
-        x[..., positions, :] = theirs[positions]
-        return x
-
-    return put
+def check_part(model: nn.Module, part: Part) -> None:
+    """Raise ValueError, in one sentence, for a part that a model hasn't got."""
+    layer, kind = part
+    layers = len(model.blocks)
+    heads = model.blocks[0].attention.output.in_features // model.config.head_size
+    known = kind in ("mlp", "stream") or (isinstance(kind, int) and 0 <= kind < heads)
+    if not (known and 0 <= layer < layers):
+        raise ValueError(
+            f"There is no part {part!r}: layers are 0 to {layers - 1}, heads 0 to "
+            f'{heads - 1}; name (layer, head), (layer, "mlp") or (layer, "stream").'
+        )
 
 
 # Who said it: direct attribution ------------------------------------------------------

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from course_lib import features, induction, inside
+from course_lib import features, induction, patching
 from course_lib.exercises.form import agrees, instead, mistakes, tenths, whole
 from course_lib.exercises.kinds import Check, Exercise
 
@@ -57,7 +57,7 @@ def by_looking_back(patterns):
     """The same with numpy, one position after the other."""
     array = patterns.numpy().astype(np.float64)
     rows = [array[..., i, i - 1] for i in range(1, array.shape[-1])]
-    return torch.from_numpy(np.mean(rows, 0)).float()
+    return torch.tensor(np.mean(rows, 0)).float()
 
 
 def previous_plainly(patterns):
@@ -136,7 +136,7 @@ def by_looking_up(patterns, period):
     """For each position of the second copy: find where its token stood, go on by one."""
     array, count = patterns.numpy().astype(np.float64), patterns.shape[-1]
     rows = [array[..., q, q - period + 1] for q in range(count - period, count)]
-    return torch.from_numpy(np.mean(rows, 0)).float()
+    return torch.tensor(np.mean(rows, 0)).float()
 
 
 def induction_plainly(patterns, period):
@@ -178,7 +178,7 @@ INDUCTION = Exercise(
 
 CUT = "mixed[..., head * size : (head + 1) * size] = 0"
 WITHOUT_MISTAKES = mistakes(
-    inside.without,
+    patching.without,
     *instead(CUT, {
         "mixed[..., head] = 0":
             "It sets one channel to zero for each head. A head has `size` channels: from "
@@ -229,7 +229,7 @@ switched = partial(agrees, with_a_mask, wrong=WITHOUT_MISTAKES)
 
 WITHOUT = Exercise(
     id="13.without", title="switch heads off", minutes=6,
-    reference=inside.without,
+    reference=patching.without,
     rule=(
         "`mixed` (…, H · D) is what the heads of a layer mixed, side by side: the first `size` "
         "channels of the last axis are head 0's, the next `size` are head 1's, and so on. Give a "
@@ -253,9 +253,12 @@ WITHOUT = Exercise(
 
 # 13.patched ---------------------------------------------------------------------------
 
-PUT, COPIES = "rows[row, position] = other[position]", "stream.repeat(len(positions), 1, 1)"
+PUT, COPIES = (
+    "rows[row, position] = other[position]",
+    "stream.repeat(len(positions), 1, 1)",
+)
 PATCHED_MISTAKES = mistakes(
-    inside.patched,
+    patching.patched,
     *instead(PUT, {
         "rows[:, position] = other[position]":
             "Every row gets all positions: row k should have position positions[k] of the other "
@@ -308,7 +311,7 @@ put = partial(agrees, with_where, wrong=PATCHED_MISTAKES)
 
 PATCHED = Exercise(
     id="13.patched", title="patch one position at a time", minutes=8,
-    reference=inside.patched,
+    reference=patching.patched,
     rule=(
         "`stream` and `other` (T, C) are the residual streams of two texts at the same layer. "
         "Give a tensor (len(positions), T, C): one copy of `stream` for each of `positions`. In "
