@@ -107,7 +107,7 @@ class SparseAutoencoder(nn.Module):
         self.quiet = torch.where(fired, 0.0, self.quiet + 1)
         dead = self.quiet > DEAD
         loss = missed.square().mean()
-        if dead.any():  # Gao et al. 2024, section 2.4
+        if dead.any():  # Gao et al. 2024
             aside = self.all_features(x) * dead
             top = aside.topk(self.keep)
             rest = torch.zeros_like(aside).scatter(-1, top.indices, top.values)
