@@ -337,6 +337,26 @@ def grouped(r: random.Random) -> Exercise:
     )  # fmt: skip
 
 
+def recovered(r: random.Random) -> Exercise:
+    high, low = round(r.uniform(3, 7), 1), -round(r.uniform(1, 4), 1)
+    patched = round(low + r.uniform(0.2, 0.8) * (high - low), 1)
+    return question(
+        "13.recovered", "a patch of your own", 3,
+        f"One sentence gives a difference of logits of {high}, another {low}. With one "
+        f"vector of the first in its place, the second gives {patched}. What share of "
+        "the way from the second to the first does this patch recover?",
+        (patched - low) / (high - low),
+        [
+            ("of the first", patched / high,
+             "The second sentence does not start at 0: take its difference off, twice."),
+            ("no start", (patched - low) / high,
+             "The whole way is from the second's difference to the first's."),
+            ("the rest", (high - patched) / (high - low), "That is what is missing."),
+            ("the move", patched - low, "That is the move itself; divide by the way."),
+        ],
+    )  # fmt: skip
+
+
 def ring(r: random.Random) -> Exercise:
     ranks, gigabytes = r.randrange(4, 60), r.randrange(3, 90)
     speed = r.randrange(20, 100, 5)
@@ -397,5 +417,5 @@ def whole_rows(matrix: torch.Tensor) -> str:
 QUESTIONS = {
     "00": ruler, "01": parts, "02": angle, "03": weight, "04": neurons,
     "05": warm, "06": weights, "07": slope, "08": rate, "09": cache,
-    "10": reading, "11": grouped, "14": ring, "15": patches,
+    "10": reading, "11": grouped, "13": recovered, "14": ring, "15": patches,
 }  # fmt: skip

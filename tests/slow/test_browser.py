@@ -1036,3 +1036,28 @@ def test_nothing_leaves_and_nothing_fails(lessons, visit):
             "fetch('http://192.0.2.1/').catch(() => console.error('no'))"
         )
     assert here.outside == ["http://192.0.2.1/"] and here.errors
+
+
+def test_a_head_of_the_map_is_pressed_or_reached_by_arrows(lessons):
+    """The sliders follow, and the tokens below show where that head looks."""
+    here = lessons("13_inside.map-explorer")
+    heads, shown = here.widget.locator("svg.heads"), here.widget.locator(".body")
+    readout = here.widget.locator(".widget-readout")
+    assert here.widget.locator("circle.score").count() == 30 * 9
+    before = shown.inner_html()
+    here.widget.locator("rect.press").nth(11 * 9 + 1).click()  # layer 11, head 1
+    # The kernel may still be at the cells below.
+    expect(readout).to_have_text(["11", "1"], timeout=LOADING)
+    expect(heads).to_have_attribute("aria-label", re.compile("head 1 of layer 11, "))
+    assert shown.inner_html() != before
+    heads.focus()
+    for key in ("ArrowRight", "ArrowDown", "ArrowDown"):
+        here.page.keyboard.press(key)
+    expect(readout).to_have_text(["12", "3"])
+    for _ in range(12):  # no further than the last head
+        here.page.keyboard.press("ArrowDown")
+    expect(readout).to_have_text(["12", "8"])
+    expect(heads).to_be_focused()
+    here.widget.locator("[role=slider]").first.focus()
+    here.page.keyboard.press("ArrowRight")
+    expect(heads).to_have_attribute("aria-label", re.compile("head 8 of layer 13, "))
