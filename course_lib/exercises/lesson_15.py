@@ -198,7 +198,8 @@ SEES = Exercise(
         "(T, C). Return a tensor (T, S) of True and False: row i, column j says whether output i "
         "depends on position j. Find it by trying: change one position of a copy of x, and see "
         "which outputs move by more than 1e-6 in any channel. Change it by adding 1, 2, 3, … to "
-        "its channels. Leave x as it is."
+        "its channels: if all channels grow by the same number, a LayerNorm takes it off again. "
+        "Leave x as it is."
     ),
     checks=(
         Check("some readers", 2, "finds who sees whom",
@@ -387,8 +388,9 @@ PATCHIFY = Exercise(
     reference=pieces.patchify, plain=cut,
     rule=(
         "Cut images (B, N, M) into square patches of `size` × `size` pixels, and return them as "
-        "rows of numbers: (B, S, P), with P = size². The patches come in the order in which you "
-        "read a page, and so do the pixels in each. `size` divides N and M."
+        "rows of numbers: (B, S, P), with P = size². The patches come line by line from the top, "
+        "each line from left to right, and so do the pixels in each patch. `size` divides N "
+        "and M."
     ),
     checks=(
         Check("square images", 2, "cuts square images",
