@@ -6,7 +6,6 @@ Lesson 00 uses it; lesson 11 opens it. Models that train.py saved are loaded her
 Of the stage: nobody has to type it.
 """
 
-import functools
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -49,8 +48,7 @@ def smollm2(device: torch.device | str = "cpu") -> tuple[Llama, tokenizer.Encodi
     The first call fetches 93 MB and converts them (about 10 s); later ones take under
     two seconds. Raises Problem if there is neither a cache nor a network.
     """
-    read = functools.partial(load_file, device=str(device))
-    tensors = cache.opened(CONVERTED, convert, read, SafetensorError)
+    tensors = load_file(converted(), device=str(device))
     # Drawing random numbers for a "meta" tensor makes torch import sympy: 1.5 s for
     # nothing, as all weights come from the file.
     no_start = patch.object(torch.nn.Embedding, "reset_parameters", lambda self: None)
@@ -66,7 +64,7 @@ def smollm2_file() -> Path:
 
 
 def converted() -> Path:
-    """The path of the converted weights, made from the GGUF file if not there."""
+    """The path of the converted weights, made from the GGUF file if not there whole."""
     return cache.made(CONVERTED, convert)
 
 

@@ -358,11 +358,7 @@ def smollm2() -> Encoding:
 
 def smollm2_vocabulary() -> Path:
     """A file with the real LLM's tokens, one a line in base64, made from the GGUF."""
-    path = cache.made(SMOLLM2_VOCABULARY, write_vocabulary)
-    if not cache.intact(path):
-        path.unlink(missing_ok=True)
-        path = cache.made(SMOLLM2_VOCABULARY, write_vocabulary)
-    return path
+    return cache.made(SMOLLM2_VOCABULARY, write_vocabulary)
 
 
 def write_vocabulary(path: Path) -> None:
