@@ -47,7 +47,10 @@ def main(words: list[str] | None = None) -> int:
 def run(words: list[str] | None = None) -> int:
     """The same for a person: every Problem is one sentence."""
     try:
-        return main(words)
+        try:
+            return main(words)
+        finally:
+            sys.stdout.flush()  # at Python's own end a reader who has gone is an error
     except Problem as problem:
         print(f"course_lib: {problem}", file=sys.stderr)
         return 1

@@ -10,7 +10,6 @@ Below are also GPT-2's tokenizer and the real LLM's, run by tiktoken. Built in l
 import base64
 import functools
 import heapq
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -30,9 +29,6 @@ GPT2_SPLIT = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\
 SMOLLM2_SPLIT = (
     r"\p{N}|'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?=\p{N})|\s+(?!\S)|\s+"
 )
-# To learn a vocabulary from a text of any kind: the same, but no chunk is over 64 long.
-# (Without it a text of one line, such as DNA, is one chunk, and learning takes for ever.)
-SHORT_SPLIT = re.sub(r"(?<=[}\]])\+", "{1,64}", GPT2_SPLIT).replace(r"\s+", r"\s{1,64}")
 SMOLLM2_VOCABULARY = "smollm2.vocabulary"  # its name in the cache
 LONG = 400  # bytes; a chunk beyond this goes another way, to the same end
 CACHED = 50_000  # different chunks whose ids encode() keeps

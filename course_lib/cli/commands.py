@@ -222,7 +222,7 @@ def learn_tokens(text: str, kind: str, size: int):
     if kind == "gpt2":
         return tokenizer.gpt2()
     if kind == "bpe":
-        return tokenizer.Tokenizer(tokenizer.train(text, size, tokenizer.SHORT_SPLIT))
+        return tokenizer.Tokenizer(tokenizer.train(text, size))
     return tokenizer.Characters.train(text)
 
 

@@ -487,6 +487,16 @@ def test_a_reader_that_goes_away_is_no_crash(whole):
     assert running.stderr.read() == ""
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a pipe of Unix")
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["claims"]])
+def test_what_is_said_at_once_to_a_reader_that_has_gone_is_no_crash(monkeypatch, words):
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # what is usual
+    running = process("-m", "course_lib", *words)
+    running.stdout.close()
+    assert running.wait(timeout=120) == 141
+    assert running.stderr.read() == ""
+
+
 # sample -------------------------------------------------------------------------------
 
 
