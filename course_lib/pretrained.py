@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
-from course_lib import checkpoints, tokenizer
+from course_lib import checkpoints, files, tokenizer
 from course_lib.errors import Problem
 from course_lib.fast_gpt import FastGPT
 from course_lib.files import cache, sources
@@ -123,7 +123,7 @@ def gpt2(
     ValueError if the file holds something else, Problem if the hub can't be
     reached.
     """
-    path = Path(source)
+    path = files.path(source)
     if not path.is_file():
         path = cache.from_hub(str(source), "model.safetensors")
     tensors = read_gpt2(path)
@@ -206,7 +206,9 @@ def trained(path: Path | str, at: torch.device | str = "cpu") -> tuple:
     path: a run's folder (its newest checkpoint), a checkpoint's, or a .safetensors file.
     Raises Problem for a file that is missing, damaged, or no such model.
     """
-    weights, known = checkpoints.read(Path(path))
+    weights, known = checkpoints.read(files.path(path))
+    if known.get("kind", "other") == "other":
+        raise Problem(f"{path} {strange(known)}")
     try:
         model = MODELS[known["kind"]](GPTConfig(**known["shape"]))
         encoding = encoding_of(known)
@@ -216,6 +218,21 @@ def trained(path: Path | str, at: torch.device | str = "cpu") -> tuple:
         ) from error
     checkpoints.fit(model, weights, str(path))
     return model.to(at).eval().requires_grad_(False), encoding, known
+
+
+def strange(known: dict) -> str:
+    """Why a model can't be made from what is known of it, and what to do."""
+    load = "checkpoints.fit(model, checkpoints.read(path)[0], path)"
+    if known:
+        return (
+            "holds the weights of a class that is not this course's own: load them in "
+            f"the notebook that makes such a model, by {load}."
+        )
+    return (
+        "holds weights, and not what they are weights of. If a notebook of yours trained "
+        "them, let it say so next time: train(…, about=pretrained.about(model, tokenizer, "
+        f"{{}})). In that notebook they load by {load}."
+    )
 
 
 def tinyworld() -> tuple:
@@ -256,8 +273,9 @@ def encoding_of(
         return tokenizer.Tokenizer(ranks, pattern, known.get("special"))
     if known.get("encoding") not in ENCODINGS:
         raise Problem(
-            "The checkpoint does not say which tokenizer its ids are from: was it saved "
-            "by this course?"
+            "The checkpoint does not say which tokenizer its ids are from: the command "
+            "`train` notes it, and in a notebook train(…, about=pretrained.about(model, "
+            "tokenizer, {}))."
         )
     return ENCODINGS[known["encoding"]]()
 

@@ -25,7 +25,7 @@ from platformdirs import user_cache_path
 from tqdm import tqdm
 
 from course_lib.errors import Problem
-from course_lib.files import colab, sources
+from course_lib.files import colab, setting, sources
 from course_lib.files.sources import CachedFile
 
 CHUNK = 1 << 20  # bytes read at a time
@@ -40,8 +40,7 @@ TROUBLE += (http.client.HTTPException,)
 
 def folder() -> Path:
     """The cache folder, made if it is not there."""
-    place = os.environ.get("COURSE_CACHE")
-    path = Path(place).expanduser() if place else user_cache_path("next-token")
+    path = setting("COURSE_CACHE") or user_cache_path("next-token")
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
