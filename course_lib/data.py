@@ -266,8 +266,8 @@ def split(ids: torch.Tensor, share: float = 0.1) -> tuple[torch.Tensor, torch.Te
     kept = len(ids) - round(len(ids) * share) if 0 < share < 1 else 0
     if not 0 < kept < len(ids):
         raise ValueError(
-            f"A share of {share} of {len(ids):,} ids leaves a part empty: give a share "
-            "between 0 and 1, such as 0.1, and enough ids."
+            f"A share of {share} of {len(ids):,} ids leaves a part empty: give a "
+            "longer text, or a share between 0 and 1, such as 0.1."
         )
     return ids[:kept], ids[kept:]
 

@@ -627,7 +627,7 @@ def test_a_file_that_is_no_checkpoint_is_one_sentence(
     else:
         path.write_bytes(content[kind])
     said = refused(sample, path)
-    wanted = {"pickle": "is a pickle", "foreign": "saved by this course?"}
+    wanted = {"pickle": "is a pickle", "foreign": "not what they are weights of"}
     assert wanted.get(kind, "is cut short, or no safetensors file") in said
     assert not (tmp_path / "trapped").exists()
 
