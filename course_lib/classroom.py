@@ -5,13 +5,12 @@ library are held to the same checks. The exercises are in `course_lib/exercises/
 file a lesson; all that a lesson says of one is derived from it.
 """
 
-import os
 from typing import Any
 
 from course_lib.exercises.registry import assigned, exercises, find
 from course_lib.exercises.run import listening, results, verdict
 from course_lib.exercises.stubs import is_started, source
-from course_lib.files import progress
+from course_lib.files import progress, setting
 from course_lib.guesses import Guess, choose, told
 
 __all__ = [
@@ -76,7 +75,7 @@ def points(id: str, answer: Any, private: str = "") -> int:
 
     COURSE_PRIVATE_CHECKS names a file with further checks, as in `assigned`.
     """
-    private = private or os.environ.get("COURSE_PRIVATE_CHECKS", "")
+    private = private or str(setting("COURSE_PRIVATE_CHECKS") or "")
     every = assigned(id[:2], find(id).seed, private)
     exercise = next(one for one in every if one.id == id)
     started = is_started(exercise, answer) and answer is not exercise.reference

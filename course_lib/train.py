@@ -22,7 +22,7 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from course_lib import checkpoints, data, devices, distributed
+from course_lib import checkpoints, data, devices, distributed, files
 from course_lib.checkpoints import Checkpoint
 from course_lib.errors import Problem
 from course_lib.optimizers import learned, load_state_dict, optimizers, state_dict
@@ -362,7 +362,7 @@ def train(
     don't fit, Problem for a disk that is full. Ctrl-C saves, then
     stops.
     """
-    folder = Path(folder) if folder else None
+    folder = files.path(folder) if folder else None
     team, at = distributed.init(torch.device(at) if at else devices.best())
     config.share_out(team.world_size)
     shard = shard and team.world_size > 1

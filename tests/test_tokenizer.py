@@ -1,5 +1,8 @@
 """The tokenizer against tiktoken and Hugging Face's tokenizers."""
 
+import random
+from collections import Counter
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -84,6 +87,20 @@ def test_fast_training_makes_the_textbook_merges(text, size):
     assert list(tokenizer.train(text, size).items()) == list(
         train_slowly_or_less(text, size).items()
     )
+
+
+@given(st.text(alphabet="aab 1é😀", max_size=200), st.integers(256, 330))
+@settings(max_examples=100, deadline=None)
+def test_training_on_long_chunks_makes_the_same_merges(text, size):
+    chunks = Counter(map(tokenizer.to_bytes, tokenizer.split(text)))
+    long = tokenizer.train_long(chunks, size)
+    assert list(long.items()) == list(tokenizer.train(text, size).items())
+
+
+@pytest.mark.timeout(40)  # counted anew for each merge, it would take longer
+def test_a_line_without_spaces_is_learnt_in_seconds():
+    text = "".join(random.Random(0).choices("ACGT", k=200_000))
+    assert len(tokenizer.train(text, 1_024)) == 1_024
 
 
 def train_slowly_or_less(text, size):

@@ -5,6 +5,7 @@ import importlib
 import re
 from pathlib import Path
 
+from course_lib import files
 from course_lib.cli.lab import lesson_number
 from course_lib.errors import Problem
 from course_lib.files import ROOT, address
@@ -21,7 +22,7 @@ def run_refresh(args: argparse.Namespace) -> int:
 
 def run_site(args: argparse.Namespace) -> int:
     """`site`: write all lessons as web pages."""
-    out = Path(args.out).absolute()
+    out = files.path(args.out).absolute()
     site.build(out, model=write_model)
     size = sum((out / name).stat().st_size for name in site.files(out))
     pages = len(list(out.glob("*.html")))

@@ -21,6 +21,7 @@ from course_lib import (
     data,
     devices,
     distributed,
+    files,
     kv_cache,
     llama,
     pretrained,
@@ -56,7 +57,7 @@ def problems():
 def run_train(args: argparse.Namespace) -> int:
     """`train`: a text in, a run's folder out; goes on with an old run if asked."""
     at = place(args)
-    folder = Path(args.out or f"runs/{Path(args.data).stem}-{args.scale}")
+    folder = files.path(args.out or f"runs/{Path(args.data).stem}-{args.scale}")
     # What is odd is said now, not after a long text has been read.
     settings(args, 1)
     check_folder(folder, args.resume)
@@ -99,7 +100,7 @@ def run_train(args: argparse.Namespace) -> int:
         distributed.destroy()
     if found := named_best(folder, asdict(history)):
         say(f"\n{found}", {})
-    say(f"\nDone. Hear it: python -m course_lib sample --checkpoint {folder}", {})
+    say(f"\nDone. Hear it: {files.words('sample', '--checkpoint', folder)}", {})
     return 0
 
 
@@ -161,7 +162,8 @@ def named_best(folder: Path, history: dict) -> str:
     name = f"step-{lowest:08}"
     return (
         f"The validation loss was lowest at {name}, which is kept; the steps after it "
-        f"learnt the text by heart. To hear it: --checkpoint {folder / name}"
+        f"learnt the text by heart. To hear it: "
+        f"{files.words('sample', '--checkpoint', folder / name)}"
     )
 
 
@@ -222,7 +224,7 @@ def learn_tokens(text: str, kind: str, size: int):
     if kind == "gpt2":
         return tokenizer.gpt2()
     if kind == "bpe":
-        return tokenizer.Tokenizer(tokenizer.train(text, size, tokenizer.SHORT_SPLIT))
+        return tokenizer.Tokenizer(tokenizer.train(text, size))
     return tokenizer.Characters.train(text)
 
 
@@ -306,7 +308,7 @@ def pieces(ids: Iterator[int], encoding) -> Iterator[str]:
 @problems()
 def run_page(args: argparse.Namespace) -> int:
     """`page`: a trained model on one HTML page."""
-    out = Path(args.out)
+    out = files.path(args.out)
     if out.suffix.lower() not in (".html", ".htm"):
         raise Problem(f"{out} is no name of a page: let it end in .html.")
     size = page.write(args.checkpoint, out, args.precision, args.title, args.prompt)

@@ -487,6 +487,16 @@ def test_a_reader_that_goes_away_is_no_crash(whole):
     assert running.stderr.read() == ""
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a pipe of Unix")
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["claims"]])
+def test_what_is_said_at_once_to_a_reader_that_has_gone_is_no_crash(monkeypatch, words):
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # what is usual
+    running = process("-m", "course_lib", *words)
+    running.stdout.close()
+    assert running.wait(timeout=120) == 141
+    assert running.stderr.read() == ""
+
+
 # sample -------------------------------------------------------------------------------
 
 
@@ -617,7 +627,7 @@ def test_a_file_that_is_no_checkpoint_is_one_sentence(
     else:
         path.write_bytes(content[kind])
     said = refused(sample, path)
-    wanted = {"pickle": "is a pickle", "foreign": "saved by this course?"}
+    wanted = {"pickle": "is a pickle", "foreign": "not what they are weights of"}
     assert wanted.get(kind, "is cut short, or no safetensors file") in said
     assert not (tmp_path / "trapped").exists()
 

@@ -112,7 +112,7 @@ def too_long_weights(tmp_path):
         (foreign, "vocabulary"),
         (too_large, "22,"),
         (too_long_weights, "--precision float32"),
-        (other_kind, "does not say"),
+        (other_kind, "class that is not this course's own"),
         (lambda folder: folder / "none", "no file"),
     ],
 )
