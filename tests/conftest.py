@@ -1,12 +1,13 @@
 """What several test files share: the real LLM, loaded once."""
 
 import os
+import sys
 
 import pytest
 import torch
 
 from course_lib import devices, pretrained
-from course_lib.files import cache, sources
+from course_lib.files import ROOT, cache, sources
 
 torch.set_num_threads(int(os.environ.get("COURSE_THREADS", "2")))
 
@@ -70,12 +71,34 @@ def empty_cache(tmp_path, monkeypatch):
     return cache.folder()
 
 
-@pytest.fixture(scope="module")
-def box():
-    """A sandbox that grades answers, started once a file."""
-    from course_lib.grading import grader
+@pytest.fixture(scope="session")
+def shut_in():
+    """Whether students' code can be shut in here; in CI it must be."""
+    from course_lib.grading import rooms
 
-    box = grader.Sandbox()
+    reason = rooms.why_not()
+    if reason and os.environ.get("CI") and sys.platform == "linux":
+        pytest.fail(reason)
+    return not reason
+
+
+@pytest.fixture(scope="module")
+def box(shut_in):
+    """A sandbox that grades answers, started once a file; shut in, where that works."""
+    yield from sandbox(roomy=shut_in)
+
+
+@pytest.fixture(scope="module")
+def open_box(shut_in):
+    """The same; students' code may also read the course's files there."""
+    yield from sandbox(roomy=shut_in, shown=(str(ROOT),))
+
+
+def sandbox(**how):
+    from course_lib.grading import marking
+
+    box = marking.Sandbox(**how)
+    box.wait()
     yield box
     box.close()
 

@@ -1,18 +1,18 @@
-"""The command `assignment`: list, release, grade and report, for teachers."""
+"""The command `assignment`: list, release, grade, report and feedback, for teachers."""
 
 import argparse
-import json
-from collections import Counter
 from pathlib import Path
 
 from course_lib.cli.lab import lesson_number
 from course_lib.errors import Problem
-from course_lib.grading import grader, release, report
+from course_lib.grading import feedback, grader, handed_in, release, report
+from course_lib.grading.words import plain
 
 
 def run(args: argparse.Namespace) -> int:
     """`assignment ACTION …`."""
     actions = {"release": run_release, "grade": run_grade, "report": run_report}
+    actions["feedback"] = run_feedback
     if args.action == "list":
         print(release.listing())
     else:
@@ -36,54 +36,52 @@ def run_grade(args: argparse.Namespace) -> None:
     folder, table = Path(args.folder), Path(args.table)
     if not table.parent.is_dir():
         raise Problem(f"There is no folder {table.parent} to write the table in.")
-    paths = list(grader.submissions(folder).values())
-    lesson = lesson_number(args.lesson) if args.lesson else grader.lesson_of(paths)
-    seed = release.checked(args.seed) or seed_of(paths)
+    found = handed_in.submissions(folder)
+    labels = [handed_in.label_of(path) for path in found.notebooks.values()]
+    asked = lesson_number(args.lesson) if args.lesson else ""
+    lesson = handed_in.lesson_of(labels, asked)
+    seed = handed_in.seed_of(labels) if args.seed is None else args.seed
+    seed = release.checked(seed)
     print(
-        f"Lesson {lesson}{f', seed {seed}' if seed else ''}: {len(paths)} submissions."
+        f"Lesson {lesson}{f', seed {seed}' if seed else ''}: "
+        f"{len(found.notebooks)} submissions."
     )
-    order = grader.Order(folder, table, lesson, seed, args.private, args.lanes)
-    say_how(grader.grade(order))
+    lanes, unsafe = args.lanes, args.unsafe
+    order = grader.Order(folder, table, lesson, seed, args.private, lanes, unsafe)
+    say_how(grader.grade(order, found), found.others)
     print(
         f"{table}\n{table.with_suffix('.json')}  (every check, and what students saw)"
     )
 
 
-def say_how(results: list[grader.Result]) -> None:
-    """What went wrong, and what the sandboxes could not take away."""
-    bad = [one for one in results if one.problem]
-    for one in bad:
-        print(f"  {one.student}: {one.problem}")
-    ran = [one for one in results if not one.problem]
-    lacking = [
-        k
-        for k in ("network", "processes", "files")
-        if not all(k in r.gone for r in ran)
-    ]
-    if ran and lacking:
+def say_how(results: list[grader.Result], others: list[str]) -> None:
+    """What went wrong, what was not graded, and whether students' code was shut in."""
+    for one in results:
+        if one.problem:
+            print(f"  {plain(one.student)}: {plain(one.problem)}")
+    if others:
+        more = f" and {len(others) - 10} more" * (len(others) > 10)
         print(
-            f"  Not taken away from students' code here: {', '.join(lacking)}. It can read "
-            "the answers. Grade on a Linux that lets everyone make user namespaces; in "
-            "Docker: --security-opt seccomp=unconfined --network none."
+            f"  Not graded, for they are no notebooks: {', '.join(others[:10])}{more}."
+        )
+    if not all(one.shut for one in results):
+        print(
+            "  Students' code was not shut in (--unsafe): it could read the answers, and "
+            "read and write what you can."
         )
 
 
-def seed_of(paths: list[Path]) -> str:
-    """The seed that most released notebooks carry."""
-    votes = Counter()
-    for path in paths:
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            votes[str(data["metadata"]["next_token"]["seed"])] += 1
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    return release.checked(votes.most_common(1)[0][0]) if votes else ""
+def run_feedback(args: argparse.Namespace) -> None:
+    """`assignment feedback`: write a page for each student."""
+    files = feedback.write(Path(args.table), Path(args.out))
+    print(f"{args.out}: {len(files)} pages, one for each student.")
 
 
 def run_report(args: argparse.Namespace) -> None:
     """`assignment report`: say how a class did, and draw it."""
     table = Path(args.table)
     found = report.outcomes(table)
+    print(report.students(table))
     print(report.told(found))
     path = table.with_suffix(".png")
     report.picture(found, path)

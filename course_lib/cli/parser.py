@@ -282,11 +282,19 @@ def add_assignment(assignment) -> None:
     )
     grade.add_argument("--lesson", help="its number; none: what the checks say")
     grade.add_argument(
-        "--lanes", type=int, default=0, help="graded at the same time (one a core)"
+        "--lanes", type=lanes, default=0, help="graded at the same time (one a core)"
     )
-    for one in (release, grade):
+    grade.add_argument(
+        "--unsafe",
+        action="store_true",
+        help="grade without bubblewrap: a submission can read and write what you can",
+    )
+    for one, none in ((release, ""), (grade, None)):
         one.add_argument(
-            "--seed", default="", help="a class's name: adds questions of its own"
+            "--seed",
+            default=none,
+            help="a class's name: adds questions of its own"
+            + " (what the notebooks say)" * (one is grade),
         )
         one.add_argument(
             "--private",
@@ -295,9 +303,21 @@ def add_assignment(assignment) -> None:
             help="a Python file with further checks",
         )
     report = action("report", "Say how a class did, exercise by exercise.")
-    report.add_argument(
-        "table", metavar="GRADES.CSV", type=os.path.abspath, help="what grade wrote"
-    )
+    feedback = action("feedback", "Write a page for each student: points and words.")
+    for one in (report, feedback):
+        one.add_argument(
+            "table", metavar="GRADES.CSV", type=os.path.abspath, help="what grade wrote"
+        )
+    feedback.add_argument("out", metavar="OUT", type=os.path.abspath, help="a folder")
+
+
+def lanes(text: str) -> int:
+    """How many are graded at the same time; argparse says so if it is no number for it."""
+    if not (text.isdecimal() and int(text) <= 256):
+        raise argparse.ArgumentTypeError(
+            f"{text[:20]!r} is no number of lanes: give 1, 2 or more; 0 is one a core"
+        )
+    return int(text)
 
 
 def seed(text: str) -> int:

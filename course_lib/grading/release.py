@@ -6,6 +6,8 @@ without nbgrader.
 """
 
 import ast
+import hashlib
+import json
 import re
 from pathlib import Path
 
@@ -62,7 +64,12 @@ def release(lesson: str, out: Path, seed: str = "", private: str = "") -> list[P
 
     OUT/source/NAME/NAME.ipynb is nbgrader's source, with solutions and hidden tests;
     OUT/student/NAME.ipynb is what students get. The same seed gives the same bytes.
+    Raises Problem, and writes nothing, where one of them was edited since.
     """
+    if out.exists() and not out.is_dir():
+        raise Problem(
+            f"{out} is a file. Give a folder: the assignment is several files."
+        )
     path = cells.path_of(lesson)
     every = registry.assigned(lesson, checked(seed), private)
     if not every:
@@ -70,14 +77,46 @@ def release(lesson: str, out: Path, seed: str = "", private: str = "") -> list[P
     config = out / "nbgrader_config.py"
     source = out / "source" / path.stem / path.name
     student = out / "student" / path.name
-    for file in (source, student):
+    notebook = graded(cells.read(path), every, lesson, seed)
+    made = {source: signed(notebook), student: signed(handed_out(notebook))}
+    for file, fresh in made.items():
+        if file.exists() and is_edited(file, fresh):
+            raise Problem(
+                f"{file} was changed after it was released, which would be lost. Move it "
+                "away, or release into another folder."
+            )
+    for file in made:
         file.parent.mkdir(parents=True, exist_ok=True)
     if not config.exists():  # a teacher may have changed it
         config.write_text(CONFIG, encoding="utf-8")
-    notebook = graded(cells.read(path), every, lesson, seed)
-    refresh.write(notebook, source)
-    refresh.write(handed_out(notebook), student)
+    for file, fresh in made.items():
+        refresh.write(fresh, file)
     return [config, source, student]
+
+
+def signed(notebook: NotebookNode) -> NotebookNode:
+    """The same with a fingerprint of what it says, by which a later edit shows."""
+    notebook.metadata["next_token"] = {
+        **notebook.metadata["next_token"],
+        "made": fingerprint(notebook),
+    }
+    return notebook
+
+
+def fingerprint(notebook: NotebookNode) -> str:
+    """A fingerprint of a notebook's cells, whatever their outputs."""
+    said = [[one.get("id"), one.cell_type, one.source] for one in notebook.cells]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
+
+
+def is_edited(file: Path, fresh: NotebookNode) -> bool:
+    """Whether a file says what no release wrote there. One that can't be read was edited."""
+    try:
+        old = cells.read(file)
+        mark = old.metadata.get("next_token", {}).get("made")
+        return fingerprint(old) not in (mark, fingerprint(fresh))
+    except Exception:  # whatever a file can hold
+        return True
 
 
 def checked(seed: str) -> str:

@@ -1,16 +1,15 @@
 """Say what a class made of a lesson, exercise by exercise: what to look at first."""
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from course_lib import figures
-from course_lib.errors import Problem
 from course_lib.exercises import registry
 from course_lib.exercises.kinds import Exercise
-from course_lib.grading import grader
+from course_lib.grading import feedback, handed_in, marking
+from course_lib.grading.words import plain
 
 
 @dataclass
@@ -31,29 +30,52 @@ class Outcome:
 
 def outcomes(path: Path) -> list[Outcome]:
     """A grade's JSON, exercise by exercise; raises Problem if it is none."""
-    try:
-        data = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        marks = [mark for one in data["results"] for mark in one["marks"]]
-        seed, lesson = data["seed"], data["lesson"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise Problem(
-            f"{path} holds no grades. Give the table that `assignment grade` wrote; its "
-            ".json must stand beside it."
-        ) from None
-    every = registry.assigned(lesson, seed)
+    data = feedback.graded(path)
+    marks = [mark for one in data["results"] for mark in one["marks"]]
+    every = registry.assigned(data["lesson"], data["seed"])
     return [
         outcome(one, [mark for mark in marks if mark["exercise"] == one.id])
         for one in every
     ]
 
 
+def students(path: Path) -> str:
+    """Who was graded, who handed in nothing, and what could not be read: sentences."""
+    results = feedback.graded(path)["results"]
+    nothing = [one for one in results if one["problem"] == handed_in.NOTHING]
+    odd = [one for one in results if one["problem"] and one not in nothing]
+    blank = [one for one in results if one["marks"] and is_blank(one)]
+    count = len(results) - len(nothing) - len(odd)
+    lines = [f"{number(len(results), 'student')}, {count} graded."]
+    if nothing:
+        lines.append(f"Nothing handed in: {named(nothing)}.")
+    if blank:
+        lines.append(f"Handed in with no exercise begun: {named(blank)}.")
+    lines += [
+        f"Not graded: {plain(one['student'])}: {plain(one['problem'])}" for one in odd
+    ]
+    return "\n".join(lines)
+
+
+def is_blank(result: dict[str, Any]) -> bool:
+    return all(mark["message"] == marking.MESSAGES["blank"] for mark in result["marks"])
+
+
+def named(results: list[dict[str, Any]]) -> str:
+    return ", ".join(plain(one["student"]) for one in results)
+
+
+def number(count: int, what: str) -> str:
+    return f"{count} {what}" + "s" * (count != 1)
+
+
 def outcome(exercise: Exercise, marks: list[dict[str, Any]]) -> Outcome:
     """Count one exercise's marks and name its mistakes."""
     passed = sum(mark["points"] == mark["of"] for mark in marks)
-    blank = sum(mark["message"] == grader.MESSAGES["blank"] for mark in marks)
+    blank = sum(mark["message"] == marking.MESSAGES["blank"] for mark in marks)
     partly = sum(0 < mark["points"] < mark["of"] for mark in marks)
     missed = [m for m in marks if m["points"] < m["of"]]
-    told = [m["message"] for m in missed if m["message"] != grader.MESSAGES["blank"]]
+    told = [m["message"] for m in missed if m["message"] != marking.MESSAGES["blank"]]
     names = Counter(mistake(exercise, message) for message in told)
     wrong = len(marks) - passed - blank - partly
     return Outcome(exercise.id, passed, partly, wrong, blank, names.most_common(3))
@@ -64,7 +86,7 @@ def mistake(exercise: Exercise, message: str) -> str:
     for wrong in exercise.wrong:
         if wrong.words in message:
             return wrong.name
-    return message if len(message) <= 50 else message[:49].rstrip() + "…"
+    return plain(message, 50)
 
 
 def told(found: list[Outcome]) -> str:

@@ -1,36 +1,46 @@
 """Where a student's code runs: a process that has little and can do little.
 
-`python -m course_lib.grading.sandbox FD` loads torch once, and for every job that arrives on the
-socket FD it makes a copy of itself (fork, so that a job starts in milliseconds). The copy
-gives up what the platform lets it give up, reads the answer out of the student's cells
-and then does one thing: it calls the answer when asked to, with plain data. Points are
-given elsewhere, by a process that has never run a line of the student's.
+`python -m course_lib.grading.sandbox FD` loads torch and what lessons import, once, and
+runs no line of a student's. For every job that arrives on the socket FD it makes a copy
+of itself, which makes a room (rooms.py) and watches over it: a second copy walks in,
+gives up every right, reads the answer out of the student's cells and then does one thing:
+it calls the answer when asked to, with plain data. Points are given elsewhere.
 
-No sandbox is perfect. Grade in a container without network, and see the teacher's page.
+No sandbox is perfect: see the teacher's page.
 """
 
 import builtins
 import contextlib
-import ctypes
+import gc
+import importlib
 import io
+import json
 import os
+import select
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 import types
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from course_lib.exercises import run
-from course_lib.grading import wire
-from course_lib.grading.answer import answer_of, forget, is_blank
+from course_lib.grading import rooms, wire
+from course_lib.grading.answer import answer_of, forget, is_blank, seen, shell
 from course_lib.notebooks import curriculum
 
-CPU_SECONDS = 30  # for one exercise
-MEMORY = 3 * 2**29  # bytes that an answer may take
+CPU_SECONDS = 60  # of one process
+MEMORY = 3 * 2**29  # bytes that one process may take more than it starts with
+TOGETHER = 2 * 2**30  # bytes of all processes of an answer, and of its files
+PROCESSES = 32  # that it may have, threads included
 FILE = 16 * 2**20  # bytes of a file that it may write
+FILES = 128  # that it may have open
+LOOKS = 0.1  # seconds between two looks at what a room takes
 
 # Calling it ----------------------------------------------------------------------------
 
@@ -80,8 +90,7 @@ class Line:
 
 def told(error: BaseException, answer: Any) -> tuple[str, str]:
     """An error as plain data: its type's name, its text with the learner's line."""
-
-    return type(error).__name__, run.where(error, answer, cured=False)
+    return type(error).__name__[:80], run.where(error, answer, cured=False)[:2_000]
 
 
 def error_of(name: str, text: str) -> Exception:
@@ -104,10 +113,8 @@ def kinds_of(sources: list[tuple[str, str]], imports: str) -> dict[str, type]:
 
 
 def do(job: dict, stream: io.BufferedRWPair) -> None:
-    """One job, in a process of its own: find the answer, say so, and serve it."""
-    gone = isolate(job["hidden"]) if job["isolated"] else []
+    """One job: find the answer, say so, and serve it."""
     line = Line(stream, kinds_of(job["kinds"], job["imports"]))
-    line.send(gone=gone)
     forget(job["reference"])
     try:
         answer = answer_of(job)
@@ -125,148 +132,203 @@ def do(job: dict, stream: io.BufferedRWPair) -> None:
 
 # Giving up what it does not need -------------------------------------------------------
 
-NEW = {"files": 0x20000, "processes": 0x20000000, "network": 0x40000000}  # sched.h
-NEW_USER = 0x10000000
-PRIVATE, READ_ONLY, ALL_OF_THEM = 0x40000, 1, 0x4000  # mount.h
-RECURSIVE = 0x8000  # fcntl.h
-MOUNT_SETATTR = 442  # the number of the system call, the same on all machines
-NO_NEW_PRIVILEGES, DIE_WITH_PARENT = 38, 1  # prctl.h
-
 
 def limit() -> None:
-    """Take no more processor time, memory and disk than an exercise needs."""
+    """Take no more processor time, memory and files than an exercise needs."""
     import resource  # not on Windows
 
-    used = int(Path("/proc/self/statm").read_text().split()[0]) if on_linux() else 0
-    most = used * resource.getpagesize() + MEMORY
-    for what, number in (
-        (resource.RLIMIT_CPU, CPU_SECONDS),
-        (resource.RLIMIT_AS, most),
-        (resource.RLIMIT_FSIZE, FILE),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        with contextlib.suppress(ValueError, OSError):  # macOS: no limit of addresses
-            resource.setrlimit(what, (number, number))
-
-
-def on_linux() -> bool:
-    return sys.platform == "linux"
-
-
-def isolate(hidden: list[str]) -> list[str]:
-    """Give up network, other processes and the course's files; what was given up.
-
-    Linux only, and only where it allows it to everyone: user namespaces. The process
-    that goes on is a child, first in a world of its own.
-    """
-    if not on_linux():
-        return []
-    libc = ctypes.CDLL(None, use_errno=True)
-    user, group = os.getuid(), os.getgid()
-    if libc.unshare(NEW_USER | sum(NEW.values())):
-        return []
-    write("/proc/self/setgroups", "deny")
-    write("/proc/self/uid_map", f"{user} {user} 1")
-    write("/proc/self/gid_map", f"{group} {group} 1")
-    if child := os.fork():
-        os._exit(outcome(os.waitpid(child, 0)[1]))
-    libc.prctl(DIE_WITH_PARENT, signal.SIGKILL)
-    gone = ["network", "processes"]
-    if shut(libc, hidden):
-        gone.append("files")
-    drop_rights(libc)
-    return gone
-
-
-def outcome(status: int) -> int:
-    """An exit status for what became of a child."""
-    code = os.waitstatus_to_exitcode(status)
-    return code if code >= 0 else 128 - code
-
-
-def write(path: str, text: str) -> None:
-    """Tell the kernel something; some forbid it, and then less is given up."""
+    used = 0
     with contextlib.suppress(OSError):
-        Path(path).write_text(text)
+        pages = Path("/proc/self/statm").read_text().split()[0]
+        used = int(pages) * resource.getpagesize()
+    limits = {
+        "RLIMIT_CPU": CPU_SECONDS,
+        "RLIMIT_AS": used + MEMORY,
+        "RLIMIT_FSIZE": FILE,
+        "RLIMIT_NOFILE": FILES,
+        "RLIMIT_CORE": 0,
+        "RLIMIT_MSGQUEUE": 0,
+        "RLIMIT_MEMLOCK": 0,
+    }
+    for name, number in limits.items():
+        if hasattr(resource, name):  # macOS has fewer, and no limit of addresses
+            with contextlib.suppress(ValueError, OSError):
+                resource.setrlimit(getattr(resource, name), (number, number))
 
 
-def shut(libc: ctypes.CDLL, hidden: list[str]) -> bool:
-    """Make all files read-only, lay an empty folder over the hidden ones; if it worked.
+def limit_processes() -> None:
+    """Have few processes, where the kernel counts those of a room for themselves."""
+    import resource
 
-    The working folder becomes a small one in memory, which is gone with the process.
-    """
-    here = os.getcwd().encode()
-    fine = libc.mount(None, b"/", None, ALL_OF_THEM | PRIVATE, None) == 0
-    every = (ctypes.c_uint64 * 4)(READ_ONLY, 0, 0, 0)
-    size = ctypes.sizeof(every)
-    fine &= libc.syscall(MOUNT_SETATTR, -100, b"/", RECURSIVE, every, size) == 0
-    fine &= libc.mount(b"none", here, b"tmpfs", 0, b"size=64m") == 0
-    # /proc shows other processes, and how they were started: paths of private checks too.
-    for path in [*hidden, "/proc"]:
-        over = libc.mount(b"none", path.encode(), b"tmpfs", READ_ONLY, b"size=4k")
-        fine &= over == 0 or not os.path.exists(path)
-    os.chdir(here)
-    return fine
-
-
-def drop_rights(libc: ctypes.CDLL) -> None:
-    """Give up every right over this small world, so that nothing can be undone."""
-    libc.prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0)
-    head = (ctypes.c_uint32 * 2)(0x20080522, 0)  # version 3 of capabilities; itself
-    libc.capset(head, (ctypes.c_uint32 * 6)())
+    release = [int(one) for one in os.uname().release.split(".")[:2]]
+    if release >= [5, 14] or not rooms.of_users():
+        resource.setrlimit(resource.RLIMIT_NPROC, (PROCESSES, PROCESSES))
 
 
 # The process that waits for jobs -------------------------------------------------------
 
 
-def main(number: int) -> None:
-    """Wait for jobs: each comes with a socket of its own, which its copy serves."""
+def main(number: int, shown: tuple[str, ...]) -> None:
+    """Wait for jobs: each comes with two sockets, which a copy of this process serves."""
+    rooms.die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the grader
     torch.set_num_threads(1)
     load()
+    gc.collect()
+    gc.freeze()  # copies then share more of their memory
+    sys.path[0] = ""  # as in a notebook: the folder that a cell runs in
+    os.chdir("/")
     control = socket.socket(fileno=number)
     control.send(b"+")
     while True:
-        raw, handles, _, _ = socket.recv_fds(control, 1, 1)
+        raw, handles, _, _ = socket.recv_fds(control, 1, 2)
         if not raw:
             return
+        if raw == b"c":
+            look_at(*handles)
+            continue
         child = os.fork()
         if not child:
             control.close()
-            os._exit(one(handles[0]))
-        os.close(handles[0])
-        control.send(child.to_bytes(8, "big"))
-        os.waitpid(child, 0)
-        control.send(b".")
+            alone(guarded, raw == b"r", shown, *handles)
+        for handle in handles:
+            os.close(handle)
+        with contextlib.suppress(ChildProcessError):  # those that have ended
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+
+
+def look_at(handle: int) -> None:
+    """Look at the lesson's own cells, which come as JSON: no copy has to do it again."""
+    with open(handle, encoding="utf-8") as file:
+        for id, source in json.load(file):
+            seen(id, source, True)
+
+
+def alone(function: Callable, *given: Any) -> None:
+    """Do this and nothing else: the life of a copy. It never returns."""
+    code = 1
+    try:
+        code = function(*given)
+    finally:
+        os._exit(code)
 
 
 def load() -> None:
     """Import all that a lesson's cell may import, while the files are there."""
-    import importlib
-
     for name in curriculum.docstrings():
         importlib.import_module(f"course_lib.{name}")
     import torch._dynamo
 
-    # What asks for the kind of processor, in a file that is hidden later.
+    shell()
+    # What asks for the kind of processor, or loads a library of its own, when it is first
+    # used: in files of /proc that are not there later.
     torch.zeros(32).half().float()
     torch.quantize_per_tensor(torch.zeros(32), 1.0, 0, torch.qint8)
+    for kind in (torch.float32, torch.float64, torch.bfloat16):
+        square = torch.eye(16, dtype=kind)
+        (square @ square).exp().tanh().log_softmax(-1).sum()
+        torch.nn.functional.conv1d(square[None], square[None])
+    torch.fft.fft(torch.linalg.svd(torch.eye(16)).S)
 
 
-def one(handle: int) -> int:
-    """The life of a copy: quiet, limited, in an empty folder."""
-    os.setsid()
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1, 2):
-        os.dup2(nothing, stream)
-    sys.stdout = sys.stderr = os.fdopen(nothing, "w")
-    pair = socket.socket(fileno=handle).makefile("rwb")
-    line = Line(pair, {})
-    job = line.receive()
-    if hasattr(os, "fork"):
-        limit()
-    do(job, pair)
+def guarded(roomy: bool, shown: tuple[str, ...], handle: int, life: int) -> int:
+    """Let a job run in a room, until the grader hangs up on `life`; watch over it.
+
+    `life` carries one message back: "+", or why no room could be made.
+    """
+    rooms.die_with_parent()
+    link = socket.socket(fileno=life)
+    with contextlib.suppress(OSError), place(roomy, shown, link) as room:
+        if room == "none":
+            return 1
+        child = os.fork()
+        if not child:
+            link.close()
+            alone(inside, handle, room)
+        os.close(handle)
+        link.send(b"+")
+        watch(room, child, link)
+        end(child, room)
+    link.close()
     return 0
 
 
+@contextlib.contextmanager
+def place(roomy: bool, shown: tuple[str, ...], link: socket.socket) -> Iterator:
+    """A room; or, where it is left open, a folder; "none" if there can be none."""
+    if not roomy:
+        folder = tempfile.mkdtemp(prefix="grading-")
+        yield folder
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    try:
+        room = rooms.Room(shown)
+    except (rooms.Fault, OSError) as fault:
+        link.send(str(fault).encode()[:500])
+        yield "none"
+        return
+    try:
+        yield room
+    finally:
+        room.close()
+
+
+def watch(room: Any, child: int, link: socket.socket) -> None:
+    """Return when the grader hangs up, or when what is in the room takes too much."""
+    while not select.select([link], [], [], LOOKS)[0]:
+        if isinstance(room, rooms.Room):
+            memory, processes = rooms.taken(room, child)
+            if memory > TOGETHER or processes > PROCESSES:
+                return
+
+
+def end(child: int, room: Any) -> None:
+    """End what was let in; a room takes all that is in it along."""
+    if isinstance(room, rooms.Room):
+        room.end()
+    for kill in () if isinstance(room, rooms.Room) else (os.killpg, os.kill):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            kill(child, signal.SIGKILL)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(child, 0)
+
+
+def inside(handle: int, room: Any) -> int:
+    """Walk into the room, quiet and limited, and do the job there."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nothing, stream)
+    pair = os.dup2(handle, 3)
+    os.closerange(4, 4096)
+    sys.stdout = sys.stderr = open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    limit()
+    folder = room
+    if isinstance(room, rooms.Room):
+        folder = rooms.HOME
+        room.enter()
+        user = rooms.NOBODY + os.getpid()  # one of its own, where root makes rooms
+        if child := os.fork():  # who walks in is inside from the next copy on
+            os.closerange(0, 4)
+            os.waitpid(child, 0)
+            return 0
+        rooms.drop_rights(user)
+        limit_processes()
+    os.setsid()  # a group of its own: it can signal nobody outside
+    settle(folder)
+    stream = socket.socket(fileno=pair).makefile("rwb")
+    do(Line(stream, {}).receive(), stream)
+    return 0
+
+
+def settle(folder: str) -> None:
+    """Make a folder the one that a student's code sees as home."""
+    os.chdir(folder)
+    os.environ.update(dict.fromkeys(("HOME", "TMPDIR", "MPLCONFIGDIR"), folder))
+    os.environ["IPYTHONDIR"] = folder
+    tempfile.tempdir = folder
+
+
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), tuple(sys.argv[2:]))

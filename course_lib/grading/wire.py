@@ -14,7 +14,7 @@ import json
 import math
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from types import SimpleNamespace
 from typing import Any, BinaryIO
 
@@ -24,7 +24,13 @@ from torch import nn
 
 from course_lib.notebooks import curriculum
 
-LARGEST = 256 * 2**20  # bytes of one message
+LARGEST = 256 * 2**20  # bytes of one message to a student's process
+MOST = 64 * 2**20  # and of one from there
+WORDS = 4 * 2**20  # of those, bytes of JSON
+DEEPEST = 12  # lists in lists
+WIDEST = (
+    10**6
+)  # entries of a list, those of the lists in it counted wherever they stand
 # The modules whose objects may be built on the other side: without running their code.
 BUILT = frozenset(f"course_lib.{name}" for name in curriculum.built())
 NUMBERS = {str(kind): kind for kind in (torch.float64, torch.float32, torch.float16)}
@@ -82,22 +88,65 @@ def send(stream: BinaryIO, table: Table, message: dict[str, Any]) -> None:
 def receive(read: Callable[[int], bytes], table: Table) -> dict[str, Any]:
     """The next message; `read` gives exactly so many bytes.
 
-    Raises Broken if it is none, EOFError (from `read`) if the other side is gone.
+    What a student's process sent (read at the table that is the first) is bounded in
+    bytes, depth and entries. Raises Broken if it is no such message; what `read` raises
+    passes.
     """
+    most, words = (LARGEST, LARGEST) if table.first else (MOST, WORDS)
     (count,) = struct.unpack(">Q", read(8))
     if not 0 < count < 100_000:
         raise Broken("The message has no head.")
     lengths = struct.unpack(f">{count}Q", read(8 * count))
-    if sum(lengths) > LARGEST:
-        raise Broken(f"The message has {sum(lengths):,} bytes; {LARGEST:,} are taken.")
+    if sum(lengths) > most or lengths[0] > words:
+        raise Broken(f"The message has {sum(lengths):,} bytes; {most:,} are taken.")
+    raw, *blobs = [read(length) for length in lengths]
     try:
-        head = json.loads(read(lengths[0]))
-        blobs = [read(length) for length in lengths[1:]]
-        return Reader(table, blobs).message(head)
-    except EOFError:
+        message = Reader(table, blobs).message(json.loads(raw))
+        if not table.first:
+            bounded([*message.values(), *table.things.values()])
+        return message
+    except Broken:
         raise
     except Exception as error:  # whatever forged bytes can cause
         raise Broken(f"The message can't be read: {type(error).__name__}.") from None
+
+
+def bounded(things: list) -> None:
+    """Raise Broken where a thing is too deep, or has too many entries written out.
+
+    A few lists that hold each other a thousand times are small here, and without end
+    when they are printed.
+    """
+    known: dict[
+        int, tuple[int, int]
+    ] = {}  # id → depth, entries; of those begun, too deep
+
+    def measure(thing: Any) -> tuple[int, int]:
+        if id(thing) not in known:
+            known[id(thing)] = (DEEPEST + 1, 0)
+            inner = [measure(one) for one in inside(thing)]
+            depth = 1 + max((one for one, _ in inner), default=-1)
+            known[id(thing)] = depth, 1 + sum(count for _, count in inner)
+        depth, entries = known[id(thing)]
+        if depth > DEEPEST or entries > WIDEST:
+            raise Broken("A list is too deep, or too large written out.")
+        return depth, entries
+
+    for thing in things:
+        measure(thing)
+
+
+def inside(thing: Any) -> list:
+    """What is printed with a thing: entries, and attributes of what prints them."""
+    if type(thing) in (list, tuple, set, frozenset):
+        return list(thing)
+    if type(thing) is dict:
+        return [*thing.keys(), *thing.values()]
+    if isinstance(thing, nn.Module):
+        return list(vars(thing).get("_modules", {}).values())
+    if is_dataclass(thing) or isinstance(thing, SimpleNamespace):
+        return list(vars(thing).values())
+    return []
 
 
 # Writing -------------------------------------------------------------------------------
@@ -250,6 +299,8 @@ class Reader:
         for number, kind, *state in states:
             if number not in self.table.things:
                 self.table.keep(number, self.shell(kind, state))
+            elif is_frozen(self.table.things[number]):
+                raise Broken("What nobody can change was changed.")
         for number, kind, *state in states:
             self.fill(kind, self.table.things[number], state)
         for number, kind, *state in states:
@@ -272,7 +323,8 @@ class Reader:
             empty = torch.empty(0, dtype=NUMBERS[state[0]])
             return nn.Parameter(empty, requires_grad=False) if state[4] else empty
         if kind == "array":
-            return np.empty(state[1], number_type(state[0]))
+            raw = np.frombuffer(self.blobs[state[2]], number_type(state[0]))
+            return raw.reshape(state[1]).copy()
         if kind == "generator":
             return torch.Generator()
         made_of = self.class_of(state[0])
@@ -374,6 +426,11 @@ class Reader:
 
             self.table.keep(number, function)
         return self.table.things[number]
+
+
+def is_frozen(thing: Any) -> bool:
+    """Whether a thing's attributes stay as they are, such as a GPTConfig's."""
+    return is_dataclass(thing) and type(thing).__dataclass_params__.frozen
 
 
 def number_type(text: str) -> np.dtype:

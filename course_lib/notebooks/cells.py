@@ -33,19 +33,27 @@ print(devices.ready("VERSION"))"""
 
 def paths(numbers: list[str] | None = None) -> list[Path]:
     """The notebooks, in order; all of them, or those with these numbers."""
-    every = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
-    return [path for path in every if not numbers or path.name[:2] in numbers]
+    return [p for p in one_a_lesson(FOLDER) if not numbers or p.name[:2] in numbers]
+
+
+def one_a_lesson(folder: Path) -> list[Path]:
+    """A folder's notebooks, in order, one for each lesson.
+
+    A reader's copy beside a lesson has a longer name, such as 06_…-Copy1.ipynb.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")):
+        kept = found.get(path.name[:2])
+        if kept is None or len(path.name) < len(kept.name):
+            found[path.name[:2]] = path
+    return list(found.values())
 
 
 def path_of(number: str) -> Path:
-    """The one notebook of a lesson; Problem where a copy lies beside it."""
+    """The notebook of a lesson; Problem where there is none."""
     found = paths([number])
-    if len(found) != 1:
-        names = ", ".join(path.name for path in found) or "none"
-        raise Problem(
-            f"The folder notebooks must hold one notebook of lesson {number}; it holds "
-            f"{names}. Move your own copies to another folder."
-        )
+    if not found:
+        raise Problem(f"The folder notebooks holds no notebook of lesson {number}.")
     return found[0]
 
 

@@ -23,6 +23,7 @@ from tqdm import tqdm
 from course_lib.errors import Problem
 from course_lib.files import ROOT, address
 from course_lib.notebooks import ledger
+from course_lib.notebooks.cells import one_a_lesson
 
 FOLDER = ROOT / "notebooks"
 TEMPLATE = Path(__file__).parent / "site_template"
@@ -365,7 +366,7 @@ def write_all(folder: Path, bar: bool, model: Callable | None) -> None:
     if model:
         model(folder / MODEL)
         about["model"] = MODEL
-    found = table(readme, sorted(FOLDER.glob("[0-9][0-9]_*.ipynb")))
+    found = table(readme, one_a_lesson(FOLDER))
     write_contents(readme, write_lessons(found, about, folder, bar), about, folder)
     write_pages(found, about, folder)
     for name in COPIED:

@@ -1,6 +1,8 @@
 """The command `assignment`, as a teacher types it."""
 
 import csv
+import html
+import shutil
 import subprocess
 import sys
 
@@ -8,7 +10,8 @@ import pytest
 
 from course_lib import __main__ as command_line
 from course_lib.files import ROOT
-from course_lib.grading import grader, release
+from course_lib.grading import feedback, marking, release
+from course_lib.notebooks.cells import path_of
 from tests import submissions
 
 NAME = "06_counting_gpt3"
@@ -38,16 +41,38 @@ def command(*words, **more):
         (["release", "77", "OUT"], 1, "There is no lesson"),
         (["grade", "OUT/nowhere", "OUT/g.csv"], 1, "is not a folder"),
         (["report", "OUT/g.csv"], 1, "holds no grades"),
+        (["feedback", "OUT/g.csv", "OUT/pages"], 1, "holds no grades"),
+        (["release", "06", "OUT/file"], 1, "is a file"),
+        (["grade", "OUT/in", "OUT/in"], 1, "can't be written"),
+        (["grade", "OUT/in", "OUT/g.csv", "--lesson", "05"], 1, "of lesson 06"),
+        (["grade", "OUT/in", "OUT/g.csv", "--seed", "a b"], 1, "letters and digits"),
         (["list"], 0, NAME),
     ],
 )
 def test_commands_say_what_to_do(words, status, said, tmp_path, capsys):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "in").mkdir()
+    shutil.copy(path_of("06"), tmp_path / "in" / "ada.ipynb")
     words = [word.replace("OUT", str(tmp_path)) for word in words]
     assert command_line.run(["assignment", *words]) == status
     assert said in "".join(capsys.readouterr())
 
 
-def test_release_grade_and_report_by_command(tmp_path, capsys):
+@pytest.mark.parametrize("lanes", ["-1", "x", "1.5", "1000"])
+def test_lanes_are_a_number(lanes, tmp_path, capsys):
+    words = [
+        "assignment",
+        "grade",
+        str(tmp_path),
+        str(tmp_path / "g"),
+        f"--lanes={lanes}",
+    ]
+    with pytest.raises(SystemExit):
+        command_line.run(words)
+    assert "is no number of lanes" in capsys.readouterr().err
+
+
+def test_release_grade_report_and_feedback_by_command(tmp_path, capsys):
     words = ["assignment", "release", "6", str(tmp_path / "course")]
     assert command_line.run([*words, "--seed", "SPRING"]) == 0
     assert "generate_assignment" in capsys.readouterr().out
@@ -57,7 +82,7 @@ def test_release_grade_and_report_by_command(tmp_path, capsys):
     done = command("grade", str(tmp_path / "in"), str(table), "--lanes", "1")
     assert done.returncode == 0, done.stderr
     assert "seed SPRING" in done.stdout  # which the notebooks carry
-    with table.open(newline="") as file:
+    with table.open(newline="", encoding="utf-8-sig") as file:
         rows = {row["student"]: row for row in csv.DictReader(file)}
     assert int(rows["right"]["points"]) == submissions.ALL
     assert int(rows["right"]["of"]) == submissions.ALL + 2  # the class's question
@@ -67,4 +92,13 @@ def test_release_grade_and_report_by_command(tmp_path, capsys):
     said = capsys.readouterr()
     assert "ignores" not in said.err
     assert table.with_suffix(".png").is_file()
-    assert grader.MESSAGES["blank"] in said.out
+    assert marking.MESSAGES["blank"] in said.out and "2 students, 2 graded." in said.out
+    words = ["assignment", "feedback", str(table), str(tmp_path / "pages")]
+    assert command_line.run(words) == 0
+    assert "2 pages" in capsys.readouterr().out
+    page = (tmp_path / "pages" / "half.html").read_text(encoding="utf-8")
+    (half,) = [
+        one for one in feedback.graded(table)["results"] if one["student"] == "half"
+    ]
+    for mark in half["marks"]:
+        assert mark["message"] == "passed" or html.escape(mark["message"]) in page

@@ -1,6 +1,7 @@
 """A lesson released as an assignment: what students get, and what it is worth."""
 
 import re
+import shutil
 import sys
 
 import nbformat
@@ -201,12 +202,38 @@ def test_private_checks_of_another_lesson_are_left_alone(tmp_path):
     assert registry.assigned("05", private=str(file)) == registry.exercises("05")
 
 
-def test_a_second_notebook_of_a_lesson_is_named(tmp_path, monkeypatch):
-    for name in ("06_counting_gpt3.ipynb", "06_counting_gpt3-Copy1.ipynb"):
+def test_a_copy_beside_a_lesson_changes_nothing(tmp_path, monkeypatch):
+    for path in cells.paths():
+        shutil.copy(path, tmp_path)
+    before = [path.name for path in cells.paths()]
+    for name in ("06_counting_gpt3-Copy1.ipynb", "06_counting_gpt3 (2).ipynb"):
         (tmp_path / name).write_text("{}")
     monkeypatch.setattr(cells, "FOLDER", tmp_path)
-    with pytest.raises(Problem, match=r"06_counting_gpt3-Copy1\.ipynb, 06_.+Move"):
+    assert [path.name for path in cells.paths()] == before
+    assert cells.path_of("06").name == "06_counting_gpt3.ipynb"
+    release.release("06", tmp_path / "out")
+
+
+def test_releasing_again_overwrites_nothing_that_was_edited(tmp_path):
+    files = release.release("06", tmp_path)
+    before = [path.read_bytes() for path in files]
+    release.release("06", tmp_path, seed="OTHER")  # nobody wrote in them
+    assert release.release("06", tmp_path) and before == [p.read_bytes() for p in files]
+    for file in files[1:]:
+        kept = file.read_text(encoding="utf-8")
+        for edited in (kept.replace("config", "model", 1), "{}", "half a noteb"):
+            file.write_text(edited, encoding="utf-8")
+            with pytest.raises(Problem, match="changed after it was released"):
+                release.release("06", tmp_path, seed="NEW")
+            assert file.read_text(encoding="utf-8") == edited
+        file.write_text(kept, encoding="utf-8")
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(Problem, match="is a file"):
         release.release("06", tmp_path / "out")
+    assert (tmp_path / "out").read_text() == "mine"
 
 
 def test_what_cannot_be_graded_says_why_and_gives_no_points(tmp_path):

@@ -20,7 +20,7 @@ def test_a_report_counts_and_names_the_mistakes(tmp_path):
     words = ["passed", f"Hm. {wrong.words} So.", wrong.words, "not started", "odd"]
     points = [total, 1, 0, 0, 0]
     results = [
-        {"marks": [mark("05.softmax", p, total, said)]}
+        {"student": said, "problem": "", "marks": [mark("05.softmax", p, total, said)]}
         for p, said in zip(points, words)
     ]
     table = tmp_path / "grades.csv"

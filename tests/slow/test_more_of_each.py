@@ -16,6 +16,8 @@ def test_every_mistake_is_told_by_its_own_sentence_on_other_seeds(exercise):
 
 
 @every_graded_one
-def test_more_wrong_answers_get_their_words_from_the_grader(exercise, box, monkeypatch):
+def test_more_wrong_answers_get_their_words_from_the_grader(
+    exercise, open_box, monkeypatch
+):
     rows = range(1, min(4, len(exercise.wrong)))
-    gets_its_words(exercise, box, monkeypatch, rows)
+    gets_its_words(exercise, open_box, monkeypatch, rows)
