@@ -136,11 +136,17 @@ def repeating(
 
 
 def learn_to_copy(
-    model: nn.Module, steps: int, look, every: int = 15, seed: int = 0, bar: bool = True
+    model: nn.Module,
+    steps: int,
+    look,
+    every: int = 15,
+    seed: int = 0,
+    bar: bool = True,
+    periods: range = range(6, 25),
 ) -> list[tuple]:
     """Train on `repeating` rows; `look(model)` before the first step and every so many.
 
-    Gives (step, what look gave) for each look. Ctrl-C ends it, and what was seen by then
+    periods: how many tokens a row repeats, drawn anew for each. Gives (step, what look gave) for each look. Ctrl-C ends it, and what was seen by then
     is kept.
     """
     chance = devices.generator(seed)
@@ -149,7 +155,7 @@ def learn_to_copy(
     try:
         for step in tqdm(range(1, steps + 1), desc="steps", disable=not bar, delay=2):
             optimizer.param_groups[0]["lr"] = 4e-3 * min(1, step / WARMUP)
-            rows = repeating(32, 48, range(6, 25), model.config.vocabulary, chance)
+            rows = repeating(32, 48, periods, model.config.vocabulary, chance)
             ids = rows.to(devices.where(model))
             logits = model(ids[:, :-1])  # (B, T, V)
             loss = F.cross_entropy(logits.mT, ids[:, 1:])

@@ -73,9 +73,9 @@ PREVIOUS = Exercise(
     id="13.previous_scores", title="who looks at the token before?", minutes=6,
     reference=induction.previous_scores, plain=previous_plainly,
     rule=(
-        "`patterns` are attention weights: row i of a pattern is what position i looks at. There "
-        "is a pattern (T, T) for each head, and its last two axes are the pattern: `(T, T)` "
-        "alone, or `(L, H, T, T)` for all heads of a model. Give each head's mean weight on the "
+        "`patterns` are attention weights: row i of a pattern is what position i looks at. Each "
+        "head has a pattern (T, T), in the last two axes of `patterns`: its shape is `(T, T)` for "
+        "one head, or `(L, H, T, T)` for all heads of a model. Give each head's mean weight on the "
         "token right before, over the positions that have one: from `(…, T, T)` to `(…)`."
     ),
     checks=(
@@ -231,7 +231,7 @@ WITHOUT = Exercise(
     id="13.without", title="switch heads off", minutes=6,
     reference=patching.without,
     rule=(
-        "`mixed` (…, H · D) is what the heads of a layer mixed, side by side: the first `size` "
+        "`mixed` (…, H · D) is what the heads of a layer give before the output matrix, side by side: the first `size` "
         "channels of the last axis are head 0's, the next `size` are head 1's, and so on. Give a "
         "copy in which the channels of all `heads`, a list of numbers, are zero. `mixed` itself "
         "must stay as it is: `mixed.clone()`."
@@ -503,13 +503,13 @@ def nearly(generator, count, channels):
 rebuilt = partial(agrees, variance_left, wrong=EXPLAINED_MISTAKES)
 
 EXPLAINED = Exercise(
-    id="13.explained", title="how much of the spread is left?", minutes=6,
+    id="13.explained", title="how much of the spread is explained?", minutes=6,
     reference=features.explained,
     rule=(
         "`rebuilt` (N, C) is what an autoencoder makes of the vectors `x` (N, C). Return the "
-        "share of the spread that is explained, a `float`: 1 − missed / spread. *Missed* is the "
-        "square of x − rebuilt, added up over all numbers. *Spread* is the square of x less the "
-        "mean vector of x, added up in the same way."
+        "share of the spread that is explained, a `float`: 1 − missed / spread. *Missed*: "
+        "square each number of x − rebuilt, and add all of them up. *Spread* (not the standard "
+        "deviation here): the same with x − (the mean vector of x)."
     ),
     checks=(
         Check("nearly right", 3, "divides what is missed by the spread",
