@@ -146,8 +146,8 @@ def learn_to_copy(
 ) -> list[tuple]:
     """Train on `repeating` rows; `look(model)` before the first step and every so many.
 
-    periods: how many tokens a row repeats, drawn anew for each. Gives (step, what look gave) for each look. Ctrl-C ends it, and what was seen by then
-    is kept.
+    periods: how many tokens a row repeats, drawn anew for each. Gives (step, what look
+    gave) for each look. Ctrl-C ends it, and what was seen by then is kept.
     """
     chance = devices.generator(seed)
     optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.95), weight_decay=0)
