@@ -50,9 +50,9 @@ def next_token_probabilities(
 
 def greedy(probabilities: torch.Tensor) -> int:
     """The id of the most likely token; probabilities (V,). Raises ValueError for NaN."""
-    if probabilities.isnan().any():
+    if not probabilities.max() > 0:
         raise ValueError(
-            "A probability is NaN, no number: is the model's training lost?"
+            f"The largest probability is {probabilities.max()}, not above 0."
         )
     return int(probabilities.argmax())
 
@@ -180,6 +180,10 @@ def repetition_penalty(
 def _only(probabilities: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
     """Zero all but the kept tokens, and let these sum to one."""
     some = probabilities * kept
+    if not some.sum() > 0:
+        raise ValueError(
+            f"The probabilities sum to {some.sum()}; they should sum to 1."
+        )
     return some / some.sum()
 
 

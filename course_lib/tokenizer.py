@@ -10,6 +10,7 @@ Below are also GPT-2's tokenizer and the real LLM's, run by tiktoken. Built in l
 import base64
 import functools
 import heapq
+import operator
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -275,6 +276,20 @@ def decode(ids: list[int], tokens: dict[int, bytes]) -> str:
     return b"".join(tokens[id] for id in ids).decode("utf-8", errors="replace")
 
 
+def listed(ids: Iterable[int]) -> list[int]:
+    """Ids as Python's own whole numbers: from a list, an array or a tensor (T).
+
+    Raises ValueError, with what came, for anything else.
+    """
+    try:
+        return [operator.index(id) for id in ids]
+    except TypeError as error:
+        raise ValueError(
+            f"Ids are whole numbers in a list, an array or a tensor of one axis; this is "
+            f"{repr(ids)[:60]}."
+        ) from error
+
+
 class Tokenizer:
     """Byte-level BPE with a given vocabulary: text ↔ ids.
 
@@ -334,7 +349,7 @@ class Tokenizer:
 
     def decode(self, ids: list[int]) -> str:
         """Ids → text, with "�" where the bytes of a cut-off character remain."""
-        return decode([int(id) for id in ids], self.tokens)
+        return decode(listed(ids), self.tokens)
 
 
 class Encoding(tiktoken.Encoding):
@@ -359,6 +374,16 @@ class Encoding(tiktoken.Encoding):
     def encode_ordinary(self, text: str) -> list[int]:
         """Text → list of ids, with no special tokens."""
         return self.encode(text)
+
+    def decode(self, tokens: list[int], errors: str = "replace") -> str:
+        """Ids → text. Raises ValueError for an id that is not in the vocabulary."""
+        try:
+            return super().decode(listed(tokens), errors)
+        except (KeyError, OverflowError) as error:
+            raise ValueError(
+                f"{error.args[0]}: it is not in this vocabulary of {self.n_vocab:,} "
+                "tokens. Was it made by another tokenizer?"
+            ) from None
 
     def encode_to_numpy(self, text: str, **allowed) -> np.ndarray:
         """Text → ids as `encode` gives them, in an array of uint32."""
@@ -487,6 +512,7 @@ class Characters:
 
     def decode(self, ids: list[int]) -> str:
         """Ids → text. Raises ValueError for an id that is not in the vocabulary."""
+        ids = listed(ids)
         unknown = [id for id in ids if not 0 <= id < self.vocabulary]
         if unknown:
             raise ValueError(
