@@ -35,6 +35,7 @@ from course_lib.fast_gpt import FastGPT
 from course_lib.gpt import GPT, GPTConfig
 from course_lib.train import History, TrainConfig, check_folder, train
 
+SOME = 60  # beginnings of lines that a checkpoint keeps
 READINGS = 10  # of a text: more, and a small model begins to learn it by heart
 FAST = {"rate": 1e-2, "muon": 0.03, "warmup": 20}  # what the fast recipe changes
 
@@ -85,7 +86,8 @@ def run_train(args: argparse.Namespace) -> int:
         f"{readings(args, config, len(train_ids))}",
         {"text": text.origin, "train_tokens": len(train_ids), "folder": str(folder)},
     )
-    about = pretrained.about(model, encoding, {"text": text.origin})
+    facts = {"text": text.origin, "begins": beginnings(train_ids, encoding)}
+    about = pretrained.about(model, encoding, facts)
     try:
         history = train(
             model, train_ids, val_ids, config, at, folder, resume=args.resume,
@@ -107,21 +109,37 @@ def run_train(args: argparse.Namespace) -> int:
 def lines(ids: torch.Tensor, encoding, kept: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Where lines begin among the first `kept` ids, and in the rest, counted anew.
 
-    At 0, and after every token that ends with a line's end: "\\n", or in a text that has
-    none "\\r", as old Macs wrote. Raises Problem for a text of one line.
+    Raises Problem for a text of one line.
     """
-    size, found = pretrained.vocabulary(encoding), set(ids.tolist())
-    for end in "\n\r":
-        ends = torch.tensor([encoding.decode([id]).endswith(end) for id in range(size)])
-        if any(ends[id] for id in found):
-            break
-    else:
+    every = line_starts(ids, encoding)
+    if len(every) == 1:
         raise Problem(
             "The text has no line ends, so it is one line: leave --lines out."
         )
-    first = torch.zeros(1, dtype=torch.long)
-    every = torch.cat([first, ends[ids].nonzero()[:, 0] + 1])
     return every[every < kept], every[every >= kept] - kept
+
+
+def line_starts(ids: torch.Tensor, encoding) -> torch.Tensor:
+    """Where lines begin among ids: at 0, and after every token that ends a line.
+
+    A line's end is "\\n", or in a text that has none "\\r", as old Macs wrote.
+    """
+    said = {id: encoding.decode([id]) for id in ids.unique().tolist()}
+    for end in "\n\r":
+        ends = torch.tensor([id for id, text in said.items() if text.endswith(end)])
+        if len(ends):
+            break
+    first = torch.zeros(1, dtype=torch.long)
+    return torch.cat([first, torch.isin(ids, ends).nonzero()[:, 0] + 1])
+
+
+def beginnings(ids: torch.Tensor, encoding) -> list[str]:
+    """What lines of a text begin with: the first tokens of some, evenly chosen."""
+    starts = line_starts(ids, encoding)
+    starts = starts[starts < len(ids)]
+    some = starts[:: max(1, len(starts) // SOME)]
+    words = [encoding.decode([id]) for id in ids[some].tolist()]
+    return [word for word in words if word.strip() and "�" not in word]
 
 
 def place(args: argparse.Namespace) -> torch.device:
@@ -245,13 +263,14 @@ def run_sample(args: argparse.Namespace) -> int:
     """`sample`: what a checkpoint writes, streamed."""
     sampler, generator = sampler_of(args), devices.generator(args.seed)
     model, encoding, known = pretrained.trained(args.checkpoint, place(args))
-    ids = first_ids(args.prompt, encoding)
+    prompt = args.prompt or beginning(known, generator)
+    ids = first_ids(prompt, encoding)
     limit = writable(len(ids), args.length, model.config.context)
     step = kv_cache.decode_step if known["kind"] == "gpt" else None
     new = sampling.write(model, ids, sampler, limit, generator, step)
     text = pieces(new, encoding)
     first = next(text, "")  # what is wrong is said before anything is written
-    print(args.prompt + first, end="", flush=True)
+    print(prompt + first, end="", flush=True)
     for piece in text:
         print(piece, end="", flush=True)
     print()
@@ -259,6 +278,14 @@ def run_sample(args: argparse.Namespace) -> int:
         context = model.config.context
         print(f"(The model's context of {context:,} tokens is full.)", file=sys.stderr)
     return 0
+
+
+def beginning(known: dict, generator: torch.Generator) -> str:
+    """How a line of the text begins that a model was trained on; nothing if it is lost."""
+    words = known.get("begins")
+    if not words:
+        return ""
+    return words[int(torch.randint(len(words), (1,), generator=generator))]
 
 
 def first_ids(prompt: str, encoding) -> list[int]:

@@ -47,7 +47,7 @@ def write(
         "shape": known["shape"],
         "precision": precision,
         "parts": parts,
-        "begin": beginning(encoding),
+        "begin": beginning(encoding, known),
         **tokens(encoding, known),
     }
     words = {
@@ -106,8 +106,10 @@ def tokens(encoding, known: dict) -> dict:
     return {"tokens": [raw.decode("latin-1") for _, raw in listed], "pattern": pattern}
 
 
-def beginning(encoding) -> str:
-    """What the model reads if nothing is typed."""
+def beginning(encoding, known: dict) -> str:
+    """What the model reads if nothing is typed: what most lines of its text begin with."""
+    if words := known.get("begins"):
+        return max(words, key=words.count)
     if isinstance(encoding, tokenizer.Characters) and BEGINNING not in encoding.ids:
         return encoding.symbols[0]
     return BEGINNING

@@ -564,18 +564,44 @@ def test_a_text_ends_where_the_context_is_full_and_that_is_said(models, capfd):
     assert err == "(The model's context of 16 tokens is full.)\n"
 
 
-def test_an_empty_prompt_is_a_new_line_or_the_first_character(
+def test_where_no_beginning_is_known_it_is_a_new_line_or_the_first_character(
     models, capfd, monkeypatch
 ):
     seen = []
     real = sampling.write
     spy = lambda model, ids, *rest: seen.append(ids) or real(model, ids, *rest)  # noqa: E731
     monkeypatch.setattr(sampling, "write", spy)
+    monkeypatch.setattr(commands, "beginning", lambda known, generator: "")
     encoding = pretrained.trained(models["gpt-bpe"])[1]
     written(capfd, models["gpt-bpe"], "--length", 1)
     assert seen == [encoding.encode("\n")]
     assert commands.first_ids("", tokenizer.Characters("ab")) == [0]
     assert commands.first_ids("", tokenizer.Characters("ab\n")) == [2]
+
+
+def test_without_a_prompt_a_model_begins_as_its_texts_do(own, tmp_path, capfd):
+    lines = "One day it rained.\nThen the sun shone.\n\n" * 200
+    (tmp_path / "own.txt").write_text(lines)
+    assert train(tmp_path / "own.txt", tmp_path / "run", "--lines") == 0
+    known = pretrained.trained(tmp_path / "run")[2]
+    assert set(known["begins"]) == {"One", "Then"}
+    begun = set()
+    for seed in range(8):
+        text = written(capfd, tmp_path / "run", "--length", 0, "--seed", seed)
+        begun.add(text.strip())
+    assert begun == {"One", "Then"}
+
+
+def test_beginnings_are_words_and_not_halves_of_characters():
+    for kind in (tokenizer.Characters, tokenizer.Tokenizer):
+        text = "\n\n  \n😀 one\r\n" * 300 + "two"
+        ranks = tokenizer.train(text, 256)  # bytes only
+        one = kind(ranks) if kind is tokenizer.Tokenizer else kind.train(text)
+        found = commands.beginnings(torch.tensor(one.encode(text)), one)
+        assert len(found) <= 2 * commands.SOME
+        assert set(found) <= {"😀", "t"} and not any("�" in word for word in found)
+    line = torch.tensor(one.encode("all of it is one line"))
+    assert commands.beginnings(line, one) == ["a"]
 
 
 ODD = {
