@@ -14,6 +14,7 @@ import sys
 from course_lib.cli.environment import attended, check_python, venv_python
 from course_lib.cli.parser import parser
 from course_lib.errors import Problem
+from course_lib.files import ROOT
 from course_lib.files.colab import missing
 
 PACKAGES = ("torch", "numpy", "gguf", "nbformat")  # of those that commands need
@@ -28,8 +29,11 @@ def main(words: list[str] | None = None) -> int:
     if args.packages and missing(PACKAGES):
         python = None if NESTED in os.environ else venv_python()
         if python:
-            nested = os.environ | {NESTED: "1"}
-            return attended([python, "-m", "course_lib", *words], env=nested)
+            found = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+            nested = os.environ | {NESTED: "1", "PYTHONPATH": found.strip(os.pathsep)}
+            # Where we are, not in the course's folder: paths among the words count from here.
+            line = [python, "-m", "course_lib", *words]
+            return attended(line, cwd=None, env=nested)
         if args.packages == "needed":
             raise Problem(
                 "This needs the course's packages. First run: python -m course_lib test "
@@ -47,7 +51,10 @@ def main(words: list[str] | None = None) -> int:
 def run(words: list[str] | None = None) -> int:
     """The same for a person: every Problem is one sentence."""
     try:
-        return main(words)
+        try:
+            return main(words)
+        finally:
+            sys.stdout.flush()  # at Python's own end a reader who has gone is an error
     except Problem as problem:
         print(f"course_lib: {problem}", file=sys.stderr)
         return 1

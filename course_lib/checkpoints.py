@@ -6,26 +6,33 @@ beside and renamed, so a kill at any moment leaves the one before it. In it are
   model.safetensors      the weights, and in its metadata what they are weights of
   optimizer.safetensors  the optimisers' state of each weight
   run.json               the configuration, the losses, which text
+  SHA256SUMS             what the three others must be, to the last bit (sha256sum -c)
 
-Built in lesson 08.
+The last two checkpoints are kept, and the one with the lowest validation loss. Built in
+lesson 08.
 """
 
 import errno
 import json
 import os
+import re
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from course_lib.errors import Problem
+from course_lib.files import cache
 
 WEIGHTS, OPTIMIZER, RECORD = "model.safetensors", "optimizer.safetensors", "run.json"
+FILES, SUMS = (WEIGHTS, OPTIMIZER, RECORD), "SHA256SUMS"
 KEPT = 2  # the last ones; should the newest be damaged by others, one is left
 
 
@@ -40,12 +47,42 @@ class Checkpoint:
 
 
 def steps(folder: Path) -> list[Path]:
-    """The whole checkpoints in a run's folder, oldest first."""
-    return sorted(p for p in Path(folder).glob("step-*") if not p.suffix)
+    """The checkpoints in a run's folder, oldest first: step- and digits, nothing else."""
+    named = [
+        p for p in Path(folder).glob("step-*") if re.fullmatch(r"step-\d+", p.name)
+    ]
+    return sorted((p for p in named if p.is_dir()), key=number)
+
+
+def number(path: Path) -> int:
+    """The step of a checkpoint's folder."""
+    return int(path.name.removeprefix("step-"))
+
+
+@contextmanager
+def alone(folder: Path, about: dict | None = None) -> Iterator[None]:
+    """While this lasts no other run may write in a folder; a kill ends it, too.
+
+    The folder is made, and rid of what a kill left half written in it. about: what will
+    go with the weights. Raises Problem if another run writes there, and as `prepare`.
+    """
+    prepare(folder, about or {})
+    lock = FileLock(Path(folder) / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise Problem(
+            f"Another run is writing in {folder}: stop it, or choose another folder."
+        ) from None
+    try:
+        tidy(folder)
+        yield
+    finally:
+        lock.release()
 
 
 def prepare(folder: Path, about: dict) -> None:
-    """Make a run's folder, and delete what a kill left half written in it.
+    """Make a run's folder.
 
     about: what will go with the weights. Raises Problem now, not after an hour,
     if the folder can't be made or `about` is more than JSON can hold.
@@ -61,12 +98,17 @@ def prepare(folder: Path, about: dict) -> None:
         raise Problem(
             f"{folder} can't be made ({error.strerror}): choose another folder."
         ) from error
+
+
+def tidy(folder: Path) -> None:
+    """Delete what a kill left half written in a run's folder."""
     for part in Path(folder).glob("step-*.part"):
-        shutil.rmtree(part, ignore_errors=True)
+        if re.fullmatch(r"step-\d+", part.stem):
+            shutil.rmtree(part, ignore_errors=True)
 
 
 def save(folder: Path, step: int, checkpoint: Checkpoint) -> Path:
-    """Write a checkpoint beside, rename it, delete the oldest; its path.
+    """Write a checkpoint beside, rename it, delete those that are not kept; its path.
 
     Raises Problem, with the earlier ones untouched, for a full disk or a folder
     that can't be written.
@@ -80,15 +122,25 @@ def save(folder: Path, step: int, checkpoint: Checkpoint) -> Path:
         write(checkpoint.weights, part / WEIGHTS, about)
         write(checkpoint.optimizer, part / OPTIMIZER)
         (part / RECORD).write_text(json.dumps(checkpoint.record), encoding="utf-8")
+        sums = [f"{cache.sha256(part / name)}  {name}\n" for name in FILES]
+        (part / SUMS).write_text("".join(sums), encoding="utf-8")
         _to_disk(part)
         shutil.rmtree(path, ignore_errors=True)
         part.rename(path)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(part, ignore_errors=True)
         raise Problem(_unwritten(Path(folder), step, error)) from error
+    lowest = best(checkpoint.record)
     for old in steps(folder)[:-KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
+        if number(old) != lowest:
+            shutil.rmtree(old, ignore_errors=True)
     return path
+
+
+def best(record: dict) -> int | None:
+    """The step with the lowest validation loss so far; None if nothing was measured."""
+    looks = record.get("history", {}).get("validation", [])
+    return min(looks, key=lambda look: look[1])[0] if looks else None
 
 
 def write(tensors: dict, path: Path, metadata: dict | None = None) -> None:
@@ -119,49 +171,76 @@ def _unwritten(folder: Path, step: int, error: Exception) -> str:
 
 
 def load(folder: Path) -> Checkpoint:
-    """The newest checkpoint of a run.
+    """The newest checkpoint of a run that is whole; says so if a newer one is not.
 
-    Raises Problem if there is none, or if it is damaged.
+    Raises Problem if there is none.
     """
-    with newest(folder) as path:
-        weights, about = read(path / WEIGHTS)
-        optimizer, _ = read(path / OPTIMIZER)
-        record = json.loads((path / RECORD).read_text(encoding="utf-8"))
-        if not (isinstance(record, dict) and record):
-            raise ValueError(f"{RECORD} is no record of a run")
+    path = whole(folder)
+    weights, about = tensors(path / WEIGHTS)
+    optimizer, _ = tensors(path / OPTIMIZER)
+    record = json.loads((path / RECORD).read_text(encoding="utf-8"))
     return Checkpoint(weights, optimizer, record, about)
 
 
 def known(folder: Path) -> dict:
     """What a run's weights are weights of; they are not read. Raises as `load` does."""
-    with newest(folder) as path, opened(path / WEIGHTS) as file:
+    with opened(whole(folder, say=False) / WEIGHTS) as file:
         return about_of(file)
 
 
-@contextmanager
-def newest(folder: Path) -> Iterator[Path]:
-    """The newest checkpoint of a run, to read; what goes wrong meanwhile is damage."""
-    found = steps(folder)
+def whole(folder: Path, say: bool = True) -> Path:
+    """The newest checkpoint of a run whose files are as they were saved.
+
+    say: whether newer ones that are not are named on the screen. Raises Problem if there
+    is none.
+    """
+    found, damaged = steps(folder), []
     if not found:
         raise Problem(f"There is no checkpoint in {folder}: train there first.")
-    other = f"{found[-2].name} is used then" if len(found) > 1 else "start again then"
+    for path in reversed(found):
+        try:
+            verify(path)
+        except Problem as problem:
+            damaged.append(str(problem).removesuffix("."))
+            continue
+        for sentence in damaged if say else []:
+            print(f"{sentence}; {path.name} is used instead.", file=sys.stderr)
+        return path
+    raise Problem(f"{damaged[0]}; no earlier one is whole: delete it, and start again.")
+
+
+def verify(path: Path, *names: str) -> None:
+    """Raise Problem unless files of a checkpoint are to the last bit as they were saved.
+
+    names: which files; none: all.
+    """
     try:
-        yield found[-1]
-    except (OSError, ValueError, Problem) as error:
-        raise Problem(
-            f"{found[-1]} is damaged ({error}): delete it; {other}."
-        ) from error
+        lines = (path / SUMS).read_text(encoding="utf-8").splitlines()
+        noted = {name: digest for digest, name in (line.split("  ") for line in lines)}
+        for name in names or FILES:
+            if cache.sha256(path / name) != noted.get(name):
+                raise ValueError(f"{name} has changed since it was saved")
+    except FileNotFoundError as error:
+        lost = Path(error.filename).name
+        raise Problem(f"{path} is damaged ({lost} is missing).") from error
+    except (OSError, ValueError) as error:
+        raise Problem(f"{path} is damaged ({error}).") from error
 
 
 def read(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
-    """The tensors of a safetensors file, and what its metadata says of them.
+    """The weights that were saved, and what is known of them.
 
-    path: the file, a checkpoint's folder or a run's. Raises Problem for a file
-    that is missing, cut short or of another kind, such as a pickle.
+    path: a run's folder, a checkpoint's, or a safetensors file, each of which is held to
+    its SHA-256 where there is one. Raises Problem for a file that is missing, damaged or
+    of another kind, such as a pickle.
     """
-    with opened(model_file(Path(path))) as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return tensors, about_of(file)
+    return tensors(model_file(Path(path)))
+
+
+def tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
+    """The tensors of a safetensors file, and what its metadata says of them."""
+    with opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, about_of(file)  # noqa: SIM118
 
 
 @contextmanager
@@ -191,11 +270,16 @@ def about_of(file: safe_open) -> dict:
 
 
 def model_file(path: Path) -> Path:
-    """The file with the weights: of a run's folder, a checkpoint's, or the path itself."""
-    if not path.is_dir():
-        return path
-    found = steps(path)
-    return (found[-1] if found else path) / WEIGHTS
+    """The file with the weights: of a run's folder, a checkpoint's, or the path itself.
+
+    Raises Problem if it is not as it was saved.
+    """
+    if path.is_dir() and steps(path):
+        return whole(path) / WEIGHTS
+    file = path / WEIGHTS if path.is_dir() else path
+    if (file.parent / SUMS).exists():
+        verify(file.parent, file.name)
+    return file
 
 
 def fit(model: torch.nn.Module, weights: dict[str, torch.Tensor], what: str) -> None:

@@ -1,20 +1,20 @@
-"""What a learner calls in a lesson: choose, predict, check, hint, solution.
+"""What a learner calls in a lesson: choose, predict, check, hint, solution, certificate.
 
 An exercise's reference is the course's own code, so that a learner's answer and the
 library are held to the same checks. The exercises are in `course_lib/exercises/`, one
 file a lesson; all that a lesson says of one is derived from it.
 """
 
-import os
 from typing import Any
 
 from course_lib.exercises.registry import assigned, exercises, find
 from course_lib.exercises.run import listening, results, verdict
 from course_lib.exercises.stubs import is_started, source
-from course_lib.files import progress
+from course_lib.files import progress, setting
 from course_lib.guesses import Guess, choose, told
 
 __all__ = [
+    "certificate",
     "check",
     "choose",
     "exercises",
@@ -75,7 +75,7 @@ def points(id: str, answer: Any, private: str = "") -> int:
 
     COURSE_PRIVATE_CHECKS names a file with further checks, as in `assigned`.
     """
-    private = private or os.environ.get("COURSE_PRIVATE_CHECKS", "")
+    private = private or str(setting("COURSE_PRIVATE_CHECKS") or "")
     every = assigned(id[:2], find(id).seed, private)
     exercise = next(one for one in every if one.id == id)
     started = is_started(exercise, answer) and answer is not exercise.reference
@@ -96,6 +96,34 @@ def solution(id: str) -> None:
     exercise = find(id)
     none = "Your class's numbers have no answer here: work them out, or ask."
     print(none if exercise.seed else source(exercise))
+
+
+def certificate() -> None:
+    """Print which exercises the learner's own code has passed, lesson by lesson.
+
+    That is all a certificate of this course says. It is read from the file that `check`
+    keeps beside the learner's copies (see `progress`).
+    """
+    path = progress.place()
+    noted = progress.read(path) if path else []
+    passed = {one["id"] for one in noted if one["what"] == "passed"}
+    every = {number: exercises(number) for number in (f"{i:02}" for i in range(16))}
+    total = sum(map(len, every.values()))
+    own = {
+        number: [one for one in asked if one.id in passed]
+        for number, asked in every.items()
+    }
+    count = sum(map(len, own.values()))
+    print(f"Passed by your own code: {count} of {total} exercises.")
+    for number, some in own.items():
+        if some:
+            names = ", ".join(one.name for one in some)
+            print(f"  {number}: {names} ({len(some)} of {len(every[number])})")
+    if not count:
+        print(
+            "So this certificate is empty, for now. What passes in your own copies\n"
+            "(`python -m course_lib lab`) is kept in a file beside them, and stands here."
+        )
 
 
 def predict(id: str, guess: Any, measured: Any, unit: str = "") -> None:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import torch
 
-from course_lib import tiny_world
+from course_lib import files, tiny_world
 from course_lib.errors import Problem
 from course_lib.files import cache
 
@@ -157,7 +157,7 @@ def text(source: str | Path) -> Text:
         return shakespeare()
     if source == "documentation":
         return Text("\n".join(topics.values()), "the documentation inside this Python")
-    return own(Path(os.path.expanduser(source)))
+    return own(files.path(source))
 
 
 def tinyworld() -> Text:
@@ -172,8 +172,8 @@ def shakespeare() -> Text:
 
     Wherever it comes from, its SHA-256 is checked. Raises Problem.
     """
-    folder = os.environ.get("COURSE_DATA")
-    path = Path(folder).expanduser() / SHAKESPEARE if folder else None
+    folder = files.setting("COURSE_DATA")
+    path = folder / SHAKESPEARE if folder else None
     if path and path.is_file():
         return Text(verified(path), f"TinyShakespeare, {SHAKESPEARE} in COURSE_DATA")
     path = cache.folder() / SHAKESPEARE
@@ -266,8 +266,8 @@ def split(ids: torch.Tensor, share: float = 0.1) -> tuple[torch.Tensor, torch.Te
     kept = len(ids) - round(len(ids) * share) if 0 < share < 1 else 0
     if not 0 < kept < len(ids):
         raise ValueError(
-            f"A share of {share} of {len(ids):,} ids leaves a part empty: give a share "
-            "between 0 and 1, such as 0.1, and enough ids."
+            f"A share of {share} of {len(ids):,} ids leaves a part empty: give a "
+            "longer text, or a share between 0 and 1, such as 0.1."
         )
     return ids[:kept], ids[kept:]
 

@@ -98,13 +98,29 @@ def cached_attention(
     return attention.output(join_heads(attend_from(query, key, value)))  # (B, T, C)
 
 
+def check_hooks(model: nn.Module) -> None:
+    """Raise ValueError if a hook waits where a step with a cache never comes.
+
+    Such a step calls the parts of a block, not the block: a text that is steered or
+    listened to by such a hook would come out as if there were none, and nobody told.
+    """
+    passed_by = [model, *model.blocks, *(block.attention for block in model.blocks)]
+    # torch has no public way to ask.
+    if any(part._forward_hooks or part._forward_pre_hooks for part in passed_by):
+        raise ValueError(
+            "A hook waits at the model, a block or its attention, and a step with a cache "
+            "passes these by: write with decode_step=None, or remove the hook."
+        )
+
+
 def places(model: nn.Module, ids: torch.Tensor, cache) -> slice:
     """Where ids (B, T) stand in the text: after the positions that the cache knows.
 
-    Raises ValueError for ids that no model could read, those past the context length, or
-    a cache for another number of layers.
+    Raises ValueError for ids that no model could read, those past the context length, a
+    cache for another number of layers, or hooks that would never be called.
     """
     config = model.config
+    check_hooks(model)
     check_ids(ids, config, model.embedding.weight.device)
     if cache.layers != len(model.blocks):
         raise ValueError(

@@ -6,7 +6,6 @@ Lesson 00 uses it; lesson 11 opens it. Models that train.py saved are loaded her
 Of the stage: nobody has to type it.
 """
 
-import functools
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
-from course_lib import checkpoints, tokenizer
+from course_lib import checkpoints, files, tokenizer
 from course_lib.errors import Problem
 from course_lib.fast_gpt import FastGPT
 from course_lib.files import cache, sources
@@ -49,8 +48,7 @@ def smollm2(device: torch.device | str = "cpu") -> tuple[Llama, tokenizer.Encodi
     The first call fetches 93 MB and converts them (about 10 s); later ones take under
     two seconds. Raises Problem if there is neither a cache nor a network.
     """
-    read = functools.partial(load_file, device=str(device))
-    tensors = cache.opened(CONVERTED, convert, read, SafetensorError)
+    tensors = load_file(converted(), device=str(device))
     # Drawing random numbers for a "meta" tensor makes torch import sympy: 1.5 s for
     # nothing, as all weights come from the file.
     no_start = patch.object(torch.nn.Embedding, "reset_parameters", lambda self: None)
@@ -66,7 +64,7 @@ def smollm2_file() -> Path:
 
 
 def converted() -> Path:
-    """The path of the converted weights, made from the GGUF file if not there."""
+    """The path of the converted weights, made from the GGUF file if not there whole."""
     return cache.made(CONVERTED, convert)
 
 
@@ -125,7 +123,7 @@ def gpt2(
     ValueError if the file holds something else, Problem if the hub can't be
     reached.
     """
-    path = Path(source)
+    path = files.path(source)
     if not path.is_file():
         path = cache.from_hub(str(source), "model.safetensors")
     tensors = read_gpt2(path)
@@ -208,7 +206,9 @@ def trained(path: Path | str, at: torch.device | str = "cpu") -> tuple:
     path: a run's folder (its newest checkpoint), a checkpoint's, or a .safetensors file.
     Raises Problem for a file that is missing, damaged, or no such model.
     """
-    weights, known = checkpoints.read(Path(path))
+    weights, known = checkpoints.read(files.path(path))
+    if known.get("kind", "other") == "other":
+        raise Problem(f"{path} {strange(known)}")
     try:
         model = MODELS[known["kind"]](GPTConfig(**known["shape"]))
         encoding = encoding_of(known)
@@ -218,6 +218,21 @@ def trained(path: Path | str, at: torch.device | str = "cpu") -> tuple:
         ) from error
     checkpoints.fit(model, weights, str(path))
     return model.to(at).eval().requires_grad_(False), encoding, known
+
+
+def strange(known: dict) -> str:
+    """Why a model can't be made from what is known of it, and what to do."""
+    load = "checkpoints.fit(model, checkpoints.read(path)[0], path)"
+    if known:
+        return (
+            "holds the weights of a class that is not this course's own: load them in "
+            f"the notebook that makes such a model, by {load}."
+        )
+    return (
+        "holds weights, and not what they are weights of. If a notebook of yours trained "
+        "them, let it say so next time: train(…, about=pretrained.about(model, tokenizer, "
+        f"{{}})). In that notebook they load by {load}."
+    )
 
 
 def tinyworld() -> tuple:
@@ -258,8 +273,9 @@ def encoding_of(
         return tokenizer.Tokenizer(ranks, pattern, known.get("special"))
     if known.get("encoding") not in ENCODINGS:
         raise Problem(
-            "The checkpoint does not say which tokenizer its ids are from: was it saved "
-            "by this course?"
+            "The checkpoint does not say which tokenizer its ids are from: the command "
+            "`train` notes it, and in a notebook train(…, about=pretrained.about(model, "
+            "tokenizer, {}))."
         )
     return ENCODINGS[known["encoding"]]()
 

@@ -9,6 +9,7 @@ T position, V vocabulary, W beginnings of a text that are kept.
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 
@@ -20,8 +21,10 @@ def softmax(logits: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
     """Turn logits (…, V) into probabilities (…, V): positive, each row sums to one.
 
     e to the power of each logit over the temperature, divided by their sum. It bears
-    logits of any size.
+    logits of any size. Raises ValueError for a temperature that is not above zero.
     """
+    if not temperature > 0:
+        raise ValueError(f"The temperature is {temperature}; give a number above 0.")
     scaled = logits / temperature
     # Taking off the largest changes nothing but that e¹⁰⁰⁰ need not be held.
     powers = torch.exp(scaled - scaled.max(-1, keepdim=True).values)
@@ -46,7 +49,11 @@ def next_token_probabilities(
 
 
 def greedy(probabilities: torch.Tensor) -> int:
-    """The id of the most likely token; probabilities (V,)."""
+    """The id of the most likely token; probabilities (V,). Raises ValueError for NaN."""
+    if not probabilities.max() > 0:
+        raise ValueError(
+            f"The largest probability is {probabilities.max()}, not above 0."
+        )
     return int(probabilities.argmax())
 
 
@@ -55,9 +62,12 @@ def sample(probabilities: torch.Tensor, generator: torch.Generator) -> int:
 
     probabilities (V,) sum to one; generator is the only source of randomness, so the
     same seed draws the same ids. Picture the probabilities laid end to end on a ruler
-    of length one: a random point on the ruler falls on one of them.
+    of length one: a random point on the ruler falls on one of them. Raises ValueError for
+    NaN, or if all are zero.
     """
     ends = probabilities.cumsum(0)  # (V,) where each token's piece of the ruler ends
+    if not ends[-1] > 0:
+        raise ValueError(f"The probabilities sum to {ends[-1]}; they should sum to 1.")
     point = torch.rand(1, generator=generator) * ends[-1]
     return int(torch.searchsorted(ends, point, right=True).clamp(max=len(ends) - 1))
 
@@ -170,6 +180,10 @@ def repetition_penalty(
 def _only(probabilities: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
     """Zero all but the kept tokens, and let these sum to one."""
     some = probabilities * kept
+    if not some.sum() > 0:
+        raise ValueError(
+            f"The probabilities sum to {some.sum()}; they should sum to 1."
+        )
     return some / some.sum()
 
 
@@ -178,8 +192,13 @@ def _check_share(share: float) -> None:
         raise ValueError(f"The share is {share}; give a number above 0, at most 1.")
 
 
+def _whole(number) -> bool:
+    """Whether it is a whole number, numpy's too; True and False are none."""
+    return isinstance(number, Integral) and not isinstance(number, bool)
+
+
 def _check_k(k: int, vocabulary: int) -> None:
-    if type(k) is not int or not 1 <= k <= vocabulary:
+    if not _whole(k) or not 1 <= k <= vocabulary:
         raise ValueError(
             f"k is {k!r}; give a whole number from 1 to the vocabulary's size of "
             f"{vocabulary:,}."
@@ -212,7 +231,7 @@ class Sampler:
             raise ValueError(
                 f"The temperature is {heat}; give a number above 0, or 0 for greedy."
             )
-        if self.top_k is not None and (type(self.top_k) is not int or self.top_k < 1):
+        if self.top_k is not None and (not _whole(self.top_k) or self.top_k < 1):
             raise ValueError(f"top_k is {self.top_k!r}; give a whole number from 1.")
         for share in (self.top_p, self.min_p):
             if share is not None:
@@ -336,6 +355,8 @@ def beam(
     for _ in range(limit):
         with torch.no_grad():
             log_p = model(texts)[:, -1].float().log_softmax(-1)  # (W, V)
+        if log_p.isnan().any():
+            raise ValueError("The model gives NaN, no numbers: is its training lost?")
         ways = (totals.unsqueeze(1) + log_p).flatten()  # (W · V)
         totals, best = ways.topk(min(width, len(ways)))  # (W)
         parent, new = best // log_p.shape[1], best % log_p.shape[1]
@@ -365,7 +386,10 @@ def branches(model: Callable, ids: list[int], width: int, depth: int) -> list[Br
     for _ in range(depth):
         texts = torch.tensor([text for _, text in leaves], device=devices.where(model))
         with torch.no_grad():
-            likeliest = softmax(model(texts)[:, -1].float()).topk(width)  # (leaves, W)
+            p = softmax(model(texts)[:, -1].float())  # (leaves, V)
+        if p.isnan().any():
+            raise ValueError("The model gives NaN, no numbers: is its training lost?")
+        likeliest = p.topk(width)  # (leaves, W)
         grown = []
         for (parent, text), p, new in zip(leaves, *(x.tolist() for x in likeliest)):
             for probability, id in zip(p, new):

@@ -10,13 +10,16 @@ Below are also GPT-2's tokenizer and the real LLM's, run by tiktoken. Built in l
 import base64
 import functools
 import heapq
+import operator
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import numpy as np
 import regex
 import tiktoken
 from tiktoken.load import data_gym_to_mergeable_bpe_ranks
+from tqdm import tqdm
 
 from course_lib.files import cache, sources
 
@@ -28,7 +31,7 @@ SMOLLM2_SPLIT = (
     r"\p{N}|'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?=\p{N})|\s+(?!\S)|\s+"
 )
 SMOLLM2_VOCABULARY = "smollm2.vocabulary"  # its name in the cache
-LONG = 400  # bytes; a chunk beyond this goes the heap's way
+LONG = 400  # bytes; a chunk beyond this goes another way, to the same end
 CACHED = 50_000  # different chunks whose ids encode() keeps
 
 
@@ -82,6 +85,8 @@ def train(
         raise ValueError(f"{vocabulary_size} tokens? The 256 bytes come first.")
     ranks = {bytes([byte]): byte for byte in range(256)}
     chunks = Counter(to_bytes(chunk) for chunk in split(text, pattern))
+    if any(len(chunk) > LONG for chunk in chunks):  # a text without spaces, say
+        return train_long(chunks, vocabulary_size)
     times = list(chunks.values())  # how often each chunk occurs
     words = [[bytes([byte]) for byte in chunk] for chunk in chunks]
     counts, homes = count_pairs(words, times)
@@ -125,6 +130,71 @@ def merge_at_home(
             changes[new] += times[home]
             homes[new].add(home)
     return changes
+
+
+def train_long(chunks: Counter, vocabulary_size: int) -> dict[bytes, int]:
+    """What `train` learns, for chunks of any length: a merge looks at its places only.
+
+    chunks: how often each occurs. `merge_at_home` counts a chunk anew for every merge in
+    it; here each pair's places are known, and a merge costs what it changes.
+    """
+    ranks = {bytes([byte]): byte for byte in range(256)}
+    laid = Places(chunks)
+    queue = [(-count, pair) for pair, count in laid.counts.items()]
+    heapq.heapify(queue)
+    left = max(0, vocabulary_size - len(ranks))
+    with tqdm(total=left, desc="learning tokens", unit="", delay=2) as bar:
+        while queue and len(ranks) < vocabulary_size:
+            count, pair = heapq.heappop(queue)
+            if count == 0 or laid.counts[pair] != -count:
+                continue
+            ranks.setdefault(pair[0] + pair[1], len(ranks))
+            for changed in laid.merge(pair):
+                heapq.heappush(queue, (-laid.counts[changed], changed))
+            bar.update(len(ranks) - 256 - bar.n)
+    return ranks
+
+
+class Places:
+    """Chunks laid end to end, in parts, and the places where each pair of parts stands.
+
+    parts[i] is the part that begins at byte i; None inside a part, empty after a chunk.
+    So the part after the one at i begins at i + len(parts[i]).
+    """
+
+    def __init__(self, chunks: Counter):
+        self.parts, self.times = [], []  # times[i]: how often the chunk at i occurs
+        for chunk, count in chunks.items():
+            self.parts += [*(bytes([byte]) for byte in chunk), b""]
+            self.times += [count] * (len(chunk) + 1)
+        self.before = list(range(-1, len(self.parts) - 1))
+        self.counts, self.places = Counter(), defaultdict(set)
+        for i in self.before[1:]:
+            self.note(i, i + 1, self.counts)
+
+    def note(self, i: int, j: int, changes: Counter, gone: bool = False) -> None:
+        """Count the pair of the parts at i and j, or take it off the count."""
+        pair = self.parts[i], self.parts[j]
+        if all(pair):  # else a chunk ends between them
+            changes[pair] += -self.times[i] if gone else self.times[i]
+            if not gone:
+                self.places[pair].add(i)
+
+    def merge(self, pair: tuple[bytes, bytes]) -> list[tuple[bytes, bytes]]:
+        """Merge a pair wherever it stands, from left to right; whose counts changed."""
+        changes, parts = Counter(), self.parts
+        for i in sorted(self.places.pop(pair)):
+            j = i + len(pair[0])
+            if (parts[i], parts[j]) != pair:
+                continue  # one of the two has become part of another since
+            h, k = self.before[i], j + len(pair[1])
+            for a, b in ((h, i), (i, j), (j, k)):
+                self.note(a, b, changes, gone=True)
+            parts[i], parts[j], self.before[k] = pair[0] + pair[1], None, i
+            self.note(h, i, changes)
+            self.note(i, k, changes)
+        self.counts.update(changes)
+        return [pair for pair, change in changes.items() if change]
 
 
 def encode_chunk(chunk: bytes, ranks: dict[bytes, int]) -> list[int]:
@@ -206,6 +276,20 @@ def decode(ids: list[int], tokens: dict[int, bytes]) -> str:
     return b"".join(tokens[id] for id in ids).decode("utf-8", errors="replace")
 
 
+def listed(ids: Iterable[int]) -> list[int]:
+    """Ids as Python's own whole numbers: from a list, an array or a tensor (T).
+
+    Raises ValueError, with what came, for anything else.
+    """
+    try:
+        return [operator.index(id) for id in ids]
+    except TypeError as error:
+        raise ValueError(
+            f"Ids are whole numbers in a list, an array or a tensor of one axis; this is "
+            f"{repr(ids)[:60]}."
+        ) from error
+
+
 class Tokenizer:
     """Byte-level BPE with a given vocabulary: text ↔ ids.
 
@@ -227,8 +311,12 @@ class Tokenizer:
         self.cache = {}  # chunk → ids, for the chunks seen so far
 
     def encode(self, text: str, allowed_special: Iterable[str] = ()) -> list[int]:
-        """Text → ids. Special tokens are plain text unless named in allowed_special."""
-        allowed = [token for token in self.special_tokens if token in allowed_special]
+        """Text → ids. Special tokens are plain text unless named in allowed_special.
+
+        "all" names all of them, as in tiktoken.
+        """
+        some = self.special_tokens if allowed_special == "all" else allowed_special
+        allowed = [token for token in self.special_tokens if token in some]
         if not allowed:
             return self.encode_ordinary(text)
         ids = []
@@ -261,7 +349,7 @@ class Tokenizer:
 
     def decode(self, ids: list[int]) -> str:
         """Ids → text, with "�" where the bytes of a cut-off character remain."""
-        return decode(ids, self.tokens)
+        return decode(listed(ids), self.tokens)
 
 
 class Encoding(tiktoken.Encoding):
@@ -286,6 +374,28 @@ class Encoding(tiktoken.Encoding):
     def encode_ordinary(self, text: str) -> list[int]:
         """Text → list of ids, with no special tokens."""
         return self.encode(text)
+
+    def decode(self, tokens: list[int], errors: str = "replace") -> str:
+        """Ids → text. Raises ValueError for an id that is not in the vocabulary."""
+        try:
+            return super().decode(listed(tokens), errors)
+        except (KeyError, OverflowError) as error:
+            raise ValueError(
+                f"{error.args[0]}: it is not in this vocabulary of {self.n_vocab:,} "
+                "tokens. Was it made by another tokenizer?"
+            ) from None
+
+    def encode_to_numpy(self, text: str, **allowed) -> np.ndarray:
+        """Text → ids as `encode` gives them, in an array of uint32."""
+        return np.array(self.encode(text, **allowed), dtype=np.uint32)
+
+    def encode_batch(self, text: list[str], *, num_threads=8, **allowed):
+        """Many texts → a list of ids each, as `encode` gives them."""
+        return [self.encode(one, **allowed) for one in text]
+
+    def encode_with_unstable(self, *args, **kwargs):
+        """Not here: it would not keep the two rules. Raises ValueError."""
+        raise ValueError("This course's encodings have no unstable tokens: use encode.")
 
 
 def gpt2_ranks() -> dict[bytes, int]:
@@ -337,11 +447,7 @@ def smollm2() -> Encoding:
 
 def smollm2_vocabulary() -> Path:
     """A file with the real LLM's tokens, one a line in base64, made from the GGUF."""
-    path = cache.made(SMOLLM2_VOCABULARY, write_vocabulary)
-    if not cache.intact(path):
-        path.unlink(missing_ok=True)
-        path = cache.made(SMOLLM2_VOCABULARY, write_vocabulary)
-    return path
+    return cache.made(SMOLLM2_VOCABULARY, write_vocabulary)
 
 
 def write_vocabulary(path: Path) -> None:
@@ -406,6 +512,7 @@ class Characters:
 
     def decode(self, ids: list[int]) -> str:
         """Ids → text. Raises ValueError for an id that is not in the vocabulary."""
+        ids = listed(ids)
         unknown = [id for id in ids if not 0 <= id < self.vocabulary]
         if unknown:
             raise ValueError(

@@ -9,6 +9,7 @@ B batch, T position, V vocabulary. Built in lesson 08.
 Source of the schedule: Loshchilov & Hutter 2016 (cosine), with a warm-up.
 """
 
+import contextlib
 import hashlib
 import math
 import time
@@ -21,7 +22,7 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from course_lib import checkpoints, data, devices, distributed
+from course_lib import checkpoints, data, devices, distributed, files
 from course_lib.checkpoints import Checkpoint
 from course_lib.errors import Problem
 from course_lib.optimizers import learned, load_state_dict, optimizers, state_dict
@@ -282,14 +283,20 @@ def begin(
     text: the fingerprint of what is read. Raises Problem if the checkpoint is of a run
     with other numbers or another text: its losses would not go on.
     """
-    if last:
+    if not last:
+        return Run(model, config, at, shard)
+    try:
         check_same(last.record, config, text)
         checkpoints.fit(model, last.weights, "The checkpoint")
-    run = Run(model, config, at, shard)
-    if last:
+        run = Run(model, config, at, shard)
         load_state_dict(last.optimizer, run.weights, run.optimizers)
         run.scaler.load_state_dict(last.record["scaler"])
         run.history = History.of(last.record["history"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Problem(
+            f"The checkpoint is not of a run that this version can go on with ({error!r} "
+            "went wrong): start again in another folder."
+        ) from error
     return run
 
 
@@ -355,7 +362,7 @@ def train(
     don't fit, Problem for a disk that is full. Ctrl-C saves, then
     stops.
     """
-    folder = Path(folder) if folder else None
+    folder = files.path(folder) if folder else None
     team, at = distributed.init(torch.device(at) if at else devices.best())
     config.share_out(team.world_size)
     shard = shard and team.world_size > 1
@@ -366,14 +373,15 @@ def train(
             read.append(data.with_room(ids, places, config.context))
     check_folder(folder, resume)
     text, last = fingerprint(*read), checkpoints.load(folder) if resume else None
-    if folder and team.first:
-        checkpoints.prepare(folder, about or {})
     run = begin(model.to(at).train(), config, at, text, last, shard)
     del last  # as large as the model and its optimiser
     forward = model if shard else distributed.data_parallel(model, team)
     forward = torch.compile(forward) if compiled else forward
     losses, clock = [], time.perf_counter()
-    with distributed.stoppable() as asked, progress(run, bar and team.first) as ticks:
+    ticking = progress(run, bar and team.first)
+    ours = folder if team.first else None  # where this process writes
+    alone = checkpoints.alone(ours, about) if ours else contextlib.nullcontext()
+    with alone, distributed.stoppable() as asked, ticking as ticks:
         for step in range(run.history.step, config.steps):
             torch.manual_seed(seed_of(step, config))  # for dropout, if there is any
             batch = batch_at(train_ids, step, config, starts)
@@ -393,8 +401,8 @@ def train(
                 ticks.set_postfix(loss=f"{run.history.validation[-1][1]:.3f}")
             if folder:
                 checkpoint = run.checkpoint(text, about or {})
-                if team.first:
-                    checkpoints.save(folder, run.history.step, checkpoint)
+                if ours:
+                    checkpoints.save(ours, run.history.step, checkpoint)
             if watch and looks and team.first:
                 watch(run.history)
             if team.any(asked.is_set(), at):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch.nn import functional as F
 from tqdm import trange
@@ -122,7 +122,7 @@ def glove() -> WordVectors:
     The first call fetches 76 MB and keeps 10 MB. Raises Problem if there is
     neither a cache nor a network.
     """
-    words = cache.opened(sources.GLOVE, _keep_glove, _read, SafetensorError)
+    words = _read(cache.made(sources.GLOVE, _keep_glove))
     for file in sources.PASSING:  # 84 MB that nobody needs now
         with contextlib.suppress(OSError):
             (cache.folder() / file.name).unlink(missing_ok=True)

@@ -203,3 +203,38 @@ def test_the_program_loads_nothing():
     words = words.replace("http://www.w3.org/2000/svg", "")
     for word in ("http", "import", "fetch", "url(", "//cdn", "eval", "innerHTML"):
         assert word not in words, word
+
+
+# The map of all heads ------------------------------------------------------------------
+
+
+@pytest.fixture
+def mapped(model, encoding):
+    pytest.importorskip("anywidget")
+    scores = torch.rand(2, 4, generator=torch.Generator().manual_seed(0))
+    _, box = attention.attention_explorer(model, encoding, TEXT, 1, 2, scores)
+    return parts(box) | {"scores": scores}
+
+
+def test_a_map_holds_every_heads_score_and_rings_the_chosen_one(mapped, explorer):
+    view = mapped["view"]
+    assert torch.allclose(torch.tensor(view.scores), mapped["scores"], atol=1e-3)
+    assert view.chosen == [1, 2] and explorer["view"].scores == []
+
+
+def test_pressing_a_head_moves_both_sliders_and_shows_its_weights(mapped, model):
+    view = mapped["view"]
+    before = view.weights
+    view.chosen = [0, 3]  # as the browser sends it
+    assert (mapped["layer"].value, mapped["head"].value) == (0, 3)
+    assert view.chosen == [0, 3] and view.weights != before
+    mapped["head"].value = 1
+    assert view.chosen == [0, 1]
+
+
+def test_a_map_is_no_part_of_the_explorer_without_anywidget(
+    model, encoding, monkeypatch
+):
+    monkeypatch.setattr(attention, "anywidget", None)
+    _, box = attention.attention_explorer(model, encoding, TEXT, 1, 2, torch.rand(2, 4))
+    assert len(box.children) == 4

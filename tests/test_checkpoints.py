@@ -16,7 +16,8 @@ from course_lib import checkpoints
 from course_lib.checkpoints import Checkpoint
 from course_lib.errors import Problem
 
-MODEL, OTHER, RUN = checkpoints.WEIGHTS, checkpoints.OPTIMIZER, checkpoints.RECORD
+MODEL, OTHER, RUN = checkpoints.FILES
+SUMS = checkpoints.SUMS
 
 
 def checkpoint(number: float = 1.0, size: int = 4) -> Checkpoint:
@@ -77,7 +78,7 @@ def test_views_of_one_tensor_are_written_each_by_itself(tmp_path):
 
 
 def test_no_pickle_is_ever_written(folder):
-    assert names(folder / "step-00000010") == sorted([MODEL, OTHER, RUN])
+    assert names(folder / "step-00000010") == sorted([MODEL, OTHER, RUN, SUMS])
     json.loads((folder / "step-00000010" / RUN).read_text())
     for name in (MODEL, OTHER):  # what a reader that is not ours makes of them
         assert load_file(folder / "step-00000010" / name)
@@ -93,7 +94,7 @@ def test_a_model_file_says_what_it_is(folder, tmp_path):
 
 def test_what_a_run_is_of_is_known_without_its_weights(folder, monkeypatch):
     checkpoints.save(folder, 20, checkpoint(2.0))
-    monkeypatch.setattr(checkpoints, "read", None)  # nothing else reads tensors
+    monkeypatch.setattr(checkpoints, "tensors", None)  # nothing else reads tensors
     assert checkpoints.known(folder) == {"layers": 2}
 
 
@@ -161,15 +162,15 @@ def test_files_reach_the_disk_before_they_get_their_name(folder, monkeypatch):
 
     monkeypatch.setattr(checkpoints.os, "fsync", noted)
     checkpoints.save(folder, 20, checkpoint())
-    assert done == [["step-00000010"]] * 3
+    assert done == [["step-00000010"]] * 4
 
 
 def test_prepare_makes_a_folder_and_clears_what_a_kill_left(folder, tmp_path):
     (folder / "step-00000020.part").mkdir()
     (folder / "step-00000020.part" / MODEL).write_bytes(b"half")
     (folder / "mine.txt").write_text("not yours")
-    checkpoints.prepare(folder, {})
-    assert names(folder) == ["mine.txt", "step-00000010"]
+    with checkpoints.alone(folder, {}):
+        assert names(folder) == [".lock", "mine.txt", "step-00000010"]
     checkpoints.prepare(tmp_path / "a" / "b", {"layers": 2})
     assert names(tmp_path / "a" / "b") == []
 
@@ -325,32 +326,172 @@ def test_no_checkpoint(tmp_path):
     assert MODEL in refused(checkpoints.read, tmp_path)
 
 
-@pytest.mark.parametrize("name", [MODEL, OTHER, RUN])
-@pytest.mark.parametrize("kept", [0, 0.02, 0.5, 0.98])
-def test_a_file_cut_short(folder, name, kept):
+# Damage -------------------------------------------------------------------------------
+
+
+def flip(bit):
+    """One bit of one byte, counted from the file's end where it is negative."""
+
+    def change(raw):
+        at = bit // 8 % len(raw)
+        return raw[:at] + bytes([raw[at] ^ (1 << bit % 8)]) + raw[at + 1 :]
+
+    return change
+
+
+def edited(**change):
+    """A record with other values, as JSON; None takes a key away."""
+
+    def change_it(raw):
+        record = json.loads(raw) | change
+        return json.dumps({k: v for k, v in record.items() if v is not None}).encode()
+
+    return change_it
+
+
+BYTES = {
+    "one low bit": flip(-32),
+    "one exponent bit": flip(-2),
+    "a bit of the header": flip(8 * 20),
+    "a bit of the header's length": flip(9),
+    "all zero": lambda raw: bytes(len(raw)),
+    "numbers zero": lambda raw: raw[:-32] + bytes(32),
+    "empty": lambda raw: b"",
+    "ten bytes": lambda raw: raw[:10],
+    "half": lambda raw: raw[: len(raw) // 2],
+    "a byte short": lambda raw: raw[:-1],
+    "a byte more": lambda raw: raw + b"\0",
+    "deleted": lambda raw: None,
+}
+RECORDS = {
+    "a loss fewer": edited(losses=[2.0]),
+    "a digit": edited(losses=[2.0, 0.2]),
+    "no losses": edited(losses=None),
+    "losses a text": edited(losses="2.0"),
+    "another key": edited(more=1),
+    "no record": lambda raw: b"[]",
+    "not UTF-8": lambda raw: b"\xff" + raw,
+}
+DAMAGES = [(name, how) for name in (MODEL, OTHER, SUMS) for how in BYTES]
+DAMAGES.remove((SUMS, "a byte short"))  # a line's end, and nothing is lost
+DAMAGES += [(RUN, how) for how in (*RECORDS, "half", "deleted")]
+
+
+def damage(path, name, how) -> None:
+    raw = ({**BYTES, **RECORDS}[how])((path / name).read_bytes())
+    assert raw != (path / name).read_bytes()
+    if raw is None:
+        (path / name).unlink()
+    else:
+        (path / name).write_bytes(raw)
+
+
+@pytest.mark.parametrize(("name", "how"), DAMAGES)
+def test_damage_is_seen_and_the_checkpoint_before_is_used(folder, capsys, name, how):
     checkpoints.save(folder, 20, checkpoint(2.0))
-    path = folder / "step-00000020" / name
-    raw = path.read_bytes()
-    path.write_bytes(raw[: int(len(raw) * kept)])
-    words = refused(checkpoints.load, folder)
-    assert words.startswith(f"{folder / 'step-00000020'} is damaged (")
-    assert words.endswith("delete it; step-00000010 is used then.")
-    checkpoints.shutil.rmtree(folder / "step-00000020")
+    damage(folder / "step-00000020", name, how)
     assert same(checkpoints.load(folder).weights, checkpoint().weights)
+    said = capsys.readouterr().err
+    assert said.startswith(f"{folder / 'step-00000020'} is damaged (")
+    assert said.endswith("; step-00000010 is used instead.\n") and said.count("\n") == 1
+    assert checkpoints.known(folder) == {"layers": 2} and not capsys.readouterr().err
+    assert same(checkpoints.read(folder)[0], checkpoint().weights)
 
 
-@pytest.mark.parametrize("kept", [0, 0.02, 0.5, 0.98])
-def test_weights_cut_short_are_known_by_their_length(folder, kept):
-    checkpoints.save(folder, 20, checkpoint(2.0, 100))
-    path = folder / "step-00000020" / MODEL
-    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
-    assert refused(checkpoints.known, folder) == refused(checkpoints.load, folder)
+@pytest.mark.parametrize(("name", "how"), DAMAGES[:3] + DAMAGES[-3:])
+def test_damage_to_the_only_checkpoint_is_one_sentence(folder, name, how):
+    damage(folder / "step-00000010", name, how)
+    for call in (checkpoints.load, checkpoints.known, checkpoints.read):
+        words = refused(call, folder)
+        assert "is damaged (" in words and words.endswith("delete it, and start again.")
 
 
-@pytest.mark.parametrize("name", [MODEL, OTHER, RUN])
-def test_a_file_that_is_missing(folder, name):
-    (folder / "step-00000010" / name).unlink()
-    assert "delete it; start again then." in refused(checkpoints.load, folder)
+@pytest.mark.parametrize("how", ["one low bit", "half"])
+def test_weights_named_by_themselves_are_held_to_their_sum(folder, how):
+    step = folder / "step-00000010"
+    damage(step, MODEL, how)
+    for path in (step, step / MODEL):
+        assert f"{MODEL} has changed since" in refused(checkpoints.read, path)
+    (step / SUMS).unlink()  # then there is nothing to hold them to
+    if how == "half":
+        assert "is cut short" in refused(checkpoints.read, step / MODEL)
+    else:
+        assert not same(checkpoints.read(step / MODEL)[0], checkpoint().weights)
+
+
+def test_a_foreign_list_of_sums_is_damage(folder):
+    (folder / "step-00000010" / SUMS).write_text("nothing of the kind\n")
+    assert "is damaged (" in refused(checkpoints.load, folder)
+
+
+def test_sums_are_those_that_other_programs_read(folder):
+    done = subprocess.run(["sha256sum", "-c", SUMS], cwd=folder / "step-00000010")
+    assert done.returncode == 0
+
+
+# What counts, what is kept, and who may write -------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["step-x", "step-", "step-20.old", "step-1.5", "step-new", "step-00000020 2"],
+)
+def test_only_a_step_and_digits_is_a_checkpoint(folder, name):
+    (folder / name).mkdir()
+    (folder / f"{name}.part").mkdir()
+    (folder / name / "mine.txt").write_text("mine")
+    (folder / "step-00000099").write_text("a file")
+    for step in (20, 30, 40):
+        checkpoints.save(folder, step, checkpoint(step))
+    with checkpoints.alone(folder):
+        pass
+    assert [p.name for p in checkpoints.steps(folder)] == [
+        "step-00000030",
+        "step-00000040",
+    ]
+    assert (folder / name / "mine.txt").exists() and (folder / f"{name}.part").exists()
+    assert checkpoints.load(folder).record["losses"][0] == 40
+
+
+def measured(*losses: float) -> Checkpoint:
+    one = checkpoint()
+    looks = [[10 * i, loss] for i, loss in enumerate(losses, 1)]
+    return Checkpoint(
+        one.weights, one.optimizer, {"history": {"validation": looks}}, {}
+    )
+
+
+def test_the_best_checkpoint_is_kept_beside_the_last(tmp_path):
+    losses = []
+    for loss in (3.0, 2.0, 2.5, 2.6, 2.7, 1.9, 2.8, 2.9):
+        losses.append(loss)
+        checkpoints.save(tmp_path, 10 * len(losses), measured(*losses))
+        if len(losses) == 5:
+            assert names(tmp_path) == [f"step-000000{n}" for n in (20, 40, 50)]
+    assert names(tmp_path) == [f"step-000000{n}" for n in (60, 70, 80)]
+    assert checkpoints.best(measured(*losses).record) == 60
+    assert checkpoints.best({"losses": [1.0]}) is None
+
+
+HOLD = """
+import sys, time
+from course_lib import checkpoints
+with checkpoints.alone(sys.argv[1]):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_one_run_at_a_time_writes_in_a_folder(tmp_path):
+    words = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(Problem, match="Another run is writing in"):
+            runs.whole_run("AdamW", tmp_path)
+        assert checkpoints.steps(tmp_path) == []
+        other.kill()
+    with checkpoints.alone(tmp_path):  # a kill gives the folder back
+        pass
 
 
 @pytest.mark.parametrize("name", ["x.pt", "x.pth", "x.bin", "x.ckpt", "x.pkl"])
@@ -373,12 +514,6 @@ def test_a_foreign_file(tmp_path, raw):
     (tmp_path / "x.safetensors").write_bytes(raw)
     words = refused(checkpoints.read, tmp_path / "x.safetensors")
     assert "is cut short, or no safetensors file" in words
-
-
-@pytest.mark.parametrize("raw", ["[]", "{}", "3", '{"losses": 1', "\0\0", "null"])
-def test_a_record_that_is_none(folder, raw):
-    (folder / "step-00000010" / RUN).write_text(raw)
-    assert "is damaged" in refused(checkpoints.load, folder)
 
 
 def model() -> torch.nn.Module:

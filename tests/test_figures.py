@@ -10,7 +10,16 @@ import pytest
 from matplotlib.patches import Circle, FancyArrowPatch, Rectangle
 
 from course_lib import figures
-from course_lib.figures import charts, clusters, diagrams, grids, parts, points, tokens
+from course_lib.figures import (
+    charts,
+    clusters,
+    diagrams,
+    grids,
+    parts,
+    points,
+    senses,
+    tokens,
+)
 
 ODD = [
     " sky",
@@ -161,6 +170,22 @@ DRAWN = {
     "nothing held": lambda: figures.holdings({"a": {"x": 0.0}}, "MB"),
     "ring": lambda: figures.ring([[1, 2], [2, 1]], [1, 0], "$t"),
     "ring of one": lambda: figures.ring([[1]], []),
+    "alignment": lambda: figures.alignment(
+        ODD, ODD[:4], np.eye(len(ODD), 4), "$t", [0, -1, 2, *[-1] * (len(ODD) - 3)]
+    ),
+    "bare alignment": lambda: figures.alignment(["a"], ["b"], np.zeros((1, 1))),
+    "drawings": lambda: figures.drawings(
+        np.zeros((9, 4, 4)), ["$x"] * 9, "t", [True] * 8 + [False]
+    ),
+    "one drawing": lambda: figures.drawings(np.ones((1, 4, 4)), ["a"]),
+    "named": lambda: figures.named(
+        np.eye(8), {"$a": 0.9, "b": 0.1}, np.eye(4) / 4, "$t", (0, 7)
+    ),
+    "barely named": lambda: figures.named(np.eye(8), {"a": 1.0}),
+    "spectrogram": lambda: figures.spectrogram(
+        np.eye(20), 1.0, 1_200, "$t", ["do", "$", "-"]
+    ),
+    "silence": lambda: figures.spectrogram(np.zeros((5, 9)), 0.5, 400),
 }
 
 
@@ -212,7 +237,7 @@ def test_a_dollar_is_drawn_and_begins_no_formula():
 
 
 def test_the_index_names_every_picture():
-    for module in (charts, clusters, diagrams, grids, parts, points, tokens):
+    for module in (charts, clusters, diagrams, grids, parts, points, senses, tokens):
         for name, thing in inspect.getmembers(module, inspect.isfunction):
             if thing.__module__ == module.__name__ and not name.startswith("_"):
                 assert vars(figures)[name] is thing, name
@@ -769,3 +794,20 @@ def test_the_first_points_are_bright_and_the_others_are_not():
     axis = figures.powers({}, "x", "y", points={"a": (1, 1), "b": (10, 2)})
     colours = [line.get_color() for line in axis.lines]
     assert colours == [figures.TEXT, figures.MUTED]
+
+
+def test_a_square_marks_the_word_that_is_translated_and_none_where_there_is_none():
+    axis = figures.alignment(["a", "b"], ["x", "y"], np.full((2, 2), 0.5), "", [1, -1])
+    (square,) = [p for p in axis.patches if isinstance(p, Rectangle)]
+    assert square.get_x() < 1 < square.get_x() + square.get_width()
+    assert square.get_y() < 0 < square.get_y() + square.get_height()
+
+
+def test_weights_of_another_shape_line_nothing_up():
+    with pytest.raises(ValueError, match="Choose one sentence"):
+        figures.alignment(["a", "b"], ["x"], np.zeros((4, 2, 1)))
+
+
+def test_a_drawing_that_was_named_wrongly_is_marked():
+    axis = figures.drawings(np.zeros((2, 4, 4)), ["ring", "cross"], "", [True, False])
+    assert words(axis) == ["ring", "✗ cross"]

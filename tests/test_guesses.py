@@ -86,3 +86,23 @@ def test_nothing_is_kept_outside_a_learners_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     progress.note("00.a", "passed")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_certificate_lists_what_passed_and_says_when_there_is_nothing(
+    monkeypatch, tmp_path, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    classroom.certificate()
+    assert "by your own code: 0 of " in capsys.readouterr().out
+    (tmp_path / progress.NAME).touch()
+    for id, what in (
+        ("15.greedy", "passed"),
+        ("00.sample", "tried"),
+        ("99.x", "passed"),
+    ):
+        progress.note(id, what)
+    progress.note("15.greedy", "passed")
+    classroom.certificate()
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first.startswith("Passed by your own code: 1 of ")
+    assert rest == [f"  15: greedy (1 of {len(classroom.exercises('15'))})"]

@@ -198,3 +198,86 @@ def test_a_position_that_is_not_there_is_one_sentence(model, position):
     words = f"no position {position} in 7 tokens: give one from -7 to 6."
     with pytest.raises(ValueError, match=words):
         inside.logit_lens(model, IDS, position)
+
+
+# A reading that is kept, and taken apart -------------------------------------------------
+
+
+@every_model
+def test_a_reading_keeps_what_the_parts_said(model):
+    reading = inside.read(model, IDS)
+    assert torch.equal(reading.stream, inside.residual_stream(model, IDS))
+    attention = outputs([block.attention for block in model.blocks], model)
+    mlp = outputs([block.mlp for block in model.blocks], model)
+    for layer, block in enumerate(model.blocks):
+        heads = [reading.output((layer, head)) for head in range(3)]
+        joined = block.attention.output(torch.cat(heads, -1))
+        assert close(joined, attention[layer], 1e-4)
+        assert torch.equal(reading.output((layer, "mlp")), mlp[layer])
+        assert torch.equal(reading.output((layer, "stream")), reading.stream[layer])
+    assert not has_hooks(model) and not reading.mixed.requires_grad
+
+
+@every_model
+def test_a_reading_goes_on_from_every_layer(model):
+    reading = inside.read(model, IDS)
+    for layer in range(4):
+        assert close(inside.resume(reading, layer)[0], logits(model)[-1], 1e-4)
+
+
+@every_model
+def test_the_stream_before_a_layer_takes_no_layer_above_it(model):
+    ids = torch.tensor([IDS, IDS[::-1]])
+    above = model.blocks[1].mlp.register_forward_hook(lambda *_: pytest.fail("too far"))
+    try:
+        found = inside.stream_before(model, ids, 1)
+    finally:
+        above.remove()
+    assert found.shape == (2, 7, 12)
+    assert torch.equal(found[0], inside.residual_stream(model, IDS)[1])
+    assert not has_hooks(model)
+
+
+@every_model
+@pytest.mark.parametrize("position", [-1, 3])
+def test_all_parts_add_up_to_the_logit(model, position):
+    reading, wanted = inside.read(model, IDS), logits(model)[position]
+    for token in (0, 7, 18):
+        parts = inside.attribution(reading, token, position=position)
+        assert len(parts) == 1 + 9 + 3 + 1
+        assert sum(parts.values()) == pytest.approx(float(wanted[token]), abs=1e-4)
+    parts = inside.attribution(reading, 7, 4, position)
+    assert sum(parts.values()) == pytest.approx(float(wanted[7] - wanted[4]), abs=1e-4)
+
+
+@every_model
+def test_a_parts_share_is_what_the_logit_loses_without_it_at_one_scale(model):
+    """With the last norm's scale held, taking a part's vector off costs its share."""
+    reading = inside.read(model, IDS)
+    parts, block = inside.attribution(reading, 7), model.blocks[1]
+    said = F.linear(reading.output((1, 2))[-1], block.attention.output.weight[:, 8:])
+    for part, vector in {
+        (1, 2): said,
+        (2, "mlp"): reading.output((2, "mlp"))[-1],
+        "embedding": reading.stream[0, -1],
+    }.items():
+        x = reading.stream[-1, -1]
+        less = x - vector.detach()
+        whole, rest = (one - one.mean() * isinstance(model, GPT) for one in (x, less))
+        weight, bias = model.norm.weight, getattr(model.norm, "bias", None)
+        scale = (whole.square().mean() + 1e-5).rsqrt()
+        rows = model.unembedding.weight if bias is not None else model.embedding.weight
+        drop = float((rows[7] * weight * scale * (whole - rest)).sum().detach())
+        assert parts[part] == pytest.approx(drop, abs=1e-3)
+
+
+def test_all_parts_of_the_real_llm_add_up(llm):
+    model, encoding = llm
+    text = "When Mary and John went to the store, John gave a drink to"
+    reading = inside.read(model, encoding.encode(text))
+    mary, john = (encoding.encode(name)[0] for name in (" Mary", " John"))
+    wanted = inside.logits(model, reading.ids)[-1]
+    parts = inside.attribution(reading, mary, john)
+    assert len(parts) == 1 + 270 + 30 + 1
+    assert abs(sum(parts.values()) - float(wanted[mary] - wanted[john])) < 1e-4
+    assert abs(sum(inside.attribution(reading, mary).values()) - wanted[mary]) < 1e-4

@@ -426,7 +426,6 @@ class Other(gpt.GPT):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"kind": "other"},
         {"kind": ["gpt"]},
         {"kind": None},
         {"shape": None},
@@ -436,9 +435,21 @@ class Other(gpt.GPT):
     ],
     ids=str,
 )
-def test_a_file_that_does_not_say_what_it_is_is_refused(tmp_path, changes):
+def test_a_file_that_says_it_wrong_is_refused(tmp_path, changes):
     _, path = kept(tmp_path, gpt.GPT, tokenizer.Characters.train(TEXT), **changes)
     with pytest.raises(Problem, match="saved by this course"):
+        pretrained.trained(path)
+
+
+def test_weights_alone_say_what_a_notebook_should_note(tmp_path):
+    checkpoints.write(gpt.GPT(SHAPE).state_dict(), tmp_path / "model.safetensors")
+    with pytest.raises(Problem, match=r"about=pretrained\.about\(model, tokenizer"):
+        pretrained.trained(tmp_path)
+
+
+def test_a_learners_own_class_is_loaded_where_it_is_made(tmp_path):
+    _, path = kept(tmp_path, gpt.GPT, tokenizer.Characters.train(TEXT), kind="other")
+    with pytest.raises(Problem, match=r"not this course's own: .*checkpoints\.fit"):
         pretrained.trained(path)
 
 

@@ -4,6 +4,7 @@ import itertools
 import math
 from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -35,6 +36,58 @@ def test_the_last_token_can_be_drawn_and_nothing_beyond():
     p = torch.full((7,), 1 / 7)
     drawn = {sampling.sample(p, generator(seed)) for seed in range(300)}
     assert drawn == set(range(7))
+
+
+def lost(ids):
+    """A model whose training went wrong: (B, T) → (B, T, 5) of NaN."""
+    return torch.full((*ids.shape, 5), math.nan)
+
+
+PARTS = {
+    "sample": lambda p: sampling.sample(p, generator(0)),
+    "greedy": sampling.greedy,
+    "top_k": lambda p: sampling.top_k(p, 2),
+    "top_p": lambda p: sampling.top_p(p, 0.5),
+    "min_p": lambda p: sampling.min_p(p, 0.5),
+}
+WHOLES = {
+    "generate": lambda: list(sampling.generate(lost, [1], sampling.greedy, 3)),
+    "write": lambda: list(sampling.write(lost, [1], Sampler(), 3, generator(0))),
+    "beam": lambda: sampling.beam(lost, [1], 2, 3),
+    "branches": lambda: sampling.branches(lost, [1], 2, 3),
+}
+
+
+@pytest.mark.parametrize("value", [math.nan, 0.0])
+@pytest.mark.parametrize("part", PARTS)
+def test_every_part_refuses_probabilities_that_are_none(part, value):
+    with pytest.raises(ValueError, match=rf"^The .* {value}"):
+        PARTS[part](torch.full((5,), value))
+    with pytest.raises(ValueError, match=r"^The "):
+        PARTS[part](torch.tensor([0.5, math.nan, 0.5]))
+
+
+@pytest.mark.parametrize("name", WHOLES)
+def test_a_model_that_gives_nan_is_named(name):
+    with pytest.raises(ValueError, match=r"nan|NaN"):
+        WHOLES[name]()
+
+
+@pytest.mark.parametrize("heat", [0, 0.0, -1, -1e-9, math.nan])
+def test_a_temperature_that_is_not_above_zero_is_refused(heat):
+    with pytest.raises(ValueError, match=f"The temperature is {heat}; give"):
+        sampling.softmax(torch.ones(3), heat)
+    with pytest.raises(ValueError, match="temperature is"):
+        sampling.next_token_probabilities(table, [1], heat)
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers():
+    p = torch.tensor([0.6, 0.3, 0.1])
+    assert torch.equal(sampling.top_k(p, np.int64(2)), sampling.top_k(p, 2))
+    assert Sampler(top_k=np.int32(2)).top_k == 2
+    for odd in (True, 2.0, np.float64(2), "2"):
+        with pytest.raises(ValueError, match="whole number"):
+            sampling.top_k(p, odd)
 
 
 @pytest.mark.parametrize("heat", [0.25, 1.0, 3.0])

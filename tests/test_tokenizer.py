@@ -1,6 +1,11 @@
 """The tokenizer against tiktoken and Hugging Face's tokenizers."""
 
+import random
+from collections import Counter
+
+import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -86,6 +91,20 @@ def test_fast_training_makes_the_textbook_merges(text, size):
     )
 
 
+@given(st.text(alphabet="aab 1é😀", max_size=200), st.integers(256, 330))
+@settings(max_examples=100, deadline=None)
+def test_training_on_long_chunks_makes_the_same_merges(text, size):
+    chunks = Counter(map(tokenizer.to_bytes, tokenizer.split(text)))
+    long = tokenizer.train_long(chunks, size)
+    assert list(long.items()) == list(tokenizer.train(text, size).items())
+
+
+@pytest.mark.timeout(40)  # counted anew for each merge, it would take longer
+def test_a_line_without_spaces_is_learnt_in_seconds():
+    text = "".join(random.Random(0).choices("ACGT", k=200_000))
+    assert len(tokenizer.train(text, 1_024)) == 1_024
+
+
 def train_slowly_or_less(text, size):
     """The textbook trainer stops with ValueError when there is nothing left to merge."""
     while True:
@@ -98,6 +117,54 @@ def train_slowly_or_less(text, size):
 def test_training_refuses_a_vocabulary_below_the_bytes():
     with pytest.raises(ValueError, match="256 bytes come first"):
         tokenizer.train("text", 255)
+
+
+def encodings():
+    """Every kind that the course has, and the ids of "hello" in it."""
+    bpe = Tokenizer(tokenizer.train("hello hello", 258))
+    every = (bpe, Characters.train("hello"), tokenizer.gpt2(), tokenizer.smollm2())
+    return [(one, one.encode("hello")) for one in every]
+
+
+def test_ids_in_an_array_or_a_tensor_are_decoded_as_in_a_list():
+    for encoding, ids in encodings():
+        for kind in (list, tuple, np.array, torch.tensor):
+            assert encoding.decode(kind(ids)) == "hello"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [5, None, [1.5], ["a"], torch.tensor([1.0]), torch.tensor([[1, 2]]), [[1, 2]]],
+    ids=repr,
+)
+def test_what_is_no_list_of_ids_is_named(odd):
+    for encoding, _ in encodings():
+        with pytest.raises(ValueError, match="Ids are whole numbers in a list"):
+            encoding.decode(odd)
+
+
+@pytest.mark.parametrize("unknown", [10**6, 10**12, -1])
+def test_an_id_of_another_tokenizer_is_named(unknown):
+    for encoding, _ in encodings():
+        with pytest.raises(ValueError, match="not in this vocabulary"):
+            encoding.decode([unknown])
+
+
+@pytest.mark.parametrize("text", ["x\ud83d", "a<|endoftext|>", "a\x00\U00050000b"])
+def test_what_tiktoken_adds_keeps_the_two_rules(text):
+    for encoding in (tokenizer.gpt2(), tokenizer.smollm2()):
+        ids = encoding.encode(text)
+        assert list(encoding.encode_to_numpy(text)) == ids
+        assert encoding.encode_batch([text, text]) == [ids, ids]
+        assert encoding.encode_ordinary(text) == ids
+        assert encoding.encode_ordinary_batch([text, text]) == [ids, ids]
+        with pytest.raises(ValueError, match="use encode"):
+            encoding.encode_with_unstable(text)
+
+
+def test_all_special_tokens_may_be_allowed_at_once(ours, gpt2):
+    for one in (ours, gpt2):
+        assert one.encode("a<|endoftext|>", allowed_special="all")[-1] == 50_256
 
 
 @given(st.text(alphabet="ab 1é😀", max_size=300))

@@ -249,7 +249,7 @@ def in_the_cache(folder) -> set[str]:
     return {path.name for path in folder.iterdir() if path.suffix != ".lock"}
 
 
-ALL_THAT_STAYS = {sources.GLOVE, f"{sources.GLOVE}.sha256"}
+ALL_THAT_STAYS = {sources.GLOVE, f"{sources.GLOVE}.sha256", f"{sources.GLOVE}.sums"}
 
 
 def assert_is_small_glove(found: WordVectors):

@@ -1,11 +1,14 @@
 """The widgets without a browser: what they do when their values change."""
 
 import inspect
+import io
 import threading
 import time
+import wave
 from pathlib import Path
 
 import ipywidgets
+import numpy as np
 import pytest
 import torch
 from IPython.core.displaypub import CapturingDisplayPublisher
@@ -13,7 +16,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from course_lib import figures, gpt, kv_cache, sampling, tokenizer, vectors, widgets
-from course_lib.widgets import explorers, pictures, writing
+from course_lib.widgets import explorers, pictures, senses, writing
 
 ODD = [
     "",
@@ -137,13 +140,65 @@ def test_every_line_of_text_says_that_it_waits_for_enter(encoding, words):
         widgets.merge_explorer(RANKS, "banana")[1],
         widgets.analogy_lab(words)[1],
         widgets.writing_box(model, encoding, "The sun")[1],
+        widgets.melody_box(played, "do")[1],
         ipywidgets.VBox([widgets.text_box("Word", "sky")]),
     ]
     lines = [line for box in boxes for line in parts_of(box, ipywidgets.Text)]
-    assert len(lines) == 7
+    assert len(lines) == 8
     for line in lines:
         assert line.description.endswith("(Enter)") and "Enter" in line.placeholder
         assert line.continuous_update is False
+
+
+def played(text):
+    """A sound as long as the text; no text is refused."""
+    if not text:
+        raise ValueError("Write <a> note.")
+    return np.linspace(-2, 2, 10 * len(text)), 4_000, figures.bars([text], [len(text)])
+
+
+def test_a_melody_is_heard_and_seen_and_a_refusal_is_a_sentence():
+    _, box = widgets.melody_box(played, "do")
+    line, player, frame, note = box.children
+    before = player.value, frame.children[0].value
+    line.value = "do re"
+    assert (player.value, frame.children[0].value) != before and not note.value
+    with wave.open(io.BytesIO(player.value)) as file:  # Python's own reader
+        assert (file.getframerate(), file.getnframes(), file.getsampwidth()) == (
+            4_000,
+            50,
+            2,
+        )
+        samples = np.frombuffer(file.readframes(50), "<i2")
+    assert samples.min() == -32_767 and samples.max() == 32_767  # cut off, not folded
+    before = player.value
+    line.value = ""
+    assert note.value == "Write &lt;a&gt; note." and player.value == before
+
+
+def test_a_drawing_is_made_by_mouse_and_by_keyboard():
+    seen = []
+
+    def answer(image):
+        seen.append(image)
+        return {"ink": float(image.mean()), "none": 0.1}, np.zeros((2, 2))
+
+    _, box = widgets.drawing_pad(answer, np.eye(4))
+    row, column, ink, frame, _, grid, clear = box.children
+    assert len(grid.children) == 16 and np.array_equal(seen[-1], np.eye(4))
+    grid.children[1].value = True  # a click
+    assert seen[-1][0, 1] == 1 and seen[-1].sum() == 5
+    before = frame.children[0].value
+    row.value, column.value = 3, 4  # the frame is moved, and nothing is drawn
+    assert seen[-1].sum() == 5 and not ink.value and frame.children[0].value != before
+    ink.value = True
+    assert seen[-1][2, 3] == 1 and grid.children[11].value
+    grid.children[11].value = False  # the box below the sliders follows the mouse
+    assert not ink.value and seen[-1].sum() == 5
+    count = len(seen)
+    clear.click()
+    assert seen[-1].sum() == 0 and len(seen) == count + 1
+    assert not any(button.value for button in grid.children)
 
 
 RANKS = tokenizer.train("banana bandana cabana " * 9, 266)
@@ -530,3 +585,13 @@ def test_two_live_pictures_are_two_places(page):
 def test_a_live_picture_without_a_page_is_no_crash():
     assert not InteractiveShell.initialized()
     widgets.live(figures.bars(["a"], [1.0]), "Nowhere.")(figures.bars(["a"], [2.0]))
+
+
+def test_a_sound_can_be_played_and_has_its_words(monkeypatch):
+    seen = []
+    monkeypatch.setattr(senses, "display", lambda thing, **_: seen.append(thing))
+    widgets.hear(np.zeros(8), 4_000, "Nothing at all.")
+    (page,) = seen
+    assert "<audio" in page["text/html"] and "data:audio/wav" in page["text/html"]
+    assert "Nothing at all." in page["text/html"]
+    assert page["text/markdown"] == "*Nothing at all.*"

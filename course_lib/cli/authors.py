@@ -5,6 +5,7 @@ import importlib
 import re
 from pathlib import Path
 
+from course_lib import files
 from course_lib.cli.lab import lesson_number
 from course_lib.errors import Problem
 from course_lib.files import ROOT, address
@@ -21,14 +22,24 @@ def run_refresh(args: argparse.Namespace) -> int:
 
 def run_site(args: argparse.Namespace) -> int:
     """`site`: write all lessons as web pages."""
-    out = Path(args.out).absolute()
-    site.build(out)
+    out = files.path(args.out).absolute()
+    site.build(out, model=write_model)
     size = sum((out / name).stat().st_size for name in site.files(out))
     pages = len(list(out.glob("*.html")))
     print(
         f"{pages} pages, {size / 1e6:.1f} MB. Open {out / 'index.html'} in a browser."
     )
     return 0
+
+
+def write_model(path: Path) -> None:
+    """The page of the model that comes with the course."""
+    from course_lib.cli import page  # needs torch
+
+    title = "A language model that writes"
+    page.write(
+        str(ROOT / "assets" / "tinyworld.safetensors"), path, "float16", title, "One"
+    )
 
 
 def run_address(args: argparse.Namespace) -> int:

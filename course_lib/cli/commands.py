@@ -9,7 +9,7 @@ import json
 import statistics
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from course_lib import (
     data,
     devices,
     distributed,
+    files,
     kv_cache,
     llama,
     pretrained,
@@ -28,11 +29,14 @@ from course_lib import (
     scales,
     tokenizer,
 )
+from course_lib.cli import fast_decode, page
 from course_lib.errors import Problem
 from course_lib.fast_gpt import FastGPT
 from course_lib.gpt import GPT, GPTConfig
 from course_lib.train import History, TrainConfig, check_folder, train
 
+SOME = 60  # beginnings of lines that a checkpoint keeps
+READINGS = 10  # of a text: more, and a small model begins to learn it by heart
 FAST = {"rate": 1e-2, "muon": 0.03, "warmup": 20}  # what the fast recipe changes
 
 
@@ -54,8 +58,9 @@ def problems():
 def run_train(args: argparse.Namespace) -> int:
     """`train`: a text in, a run's folder out; goes on with an old run if asked."""
     at = place(args)
-    folder = Path(args.out or f"runs/{Path(args.data).stem}-{args.scale}")
-    settings(args, 1)  # what is odd is said now, not after a long text has been read
+    folder = files.path(args.out or f"runs/{Path(args.data).stem}-{args.scale}")
+    # What is odd is said now, not after a long text has been read.
+    settings(args, 1)
     check_folder(folder, args.resume)
     known = checkpoints.known(folder) if args.resume else None
     text = data.text(args.data)
@@ -68,7 +73,7 @@ def run_train(args: argparse.Namespace) -> int:
     starts, val_starts = (
         lines(ids, encoding, len(train_ids)) if args.lines else (None, None)
     )
-    shape, config = settings(args, pretrained.vocabulary(encoding))
+    shape, config = settings(args, pretrained.vocabulary(encoding), len(train_ids))
     data.check(val_ids, config.batch, config.context)  # before a model takes memory
     make = FastGPT if args.fast else GPT
     model = make(shape, generator=devices.generator(config.seed))
@@ -77,12 +82,14 @@ def run_train(args: argparse.Namespace) -> int:
     say(
         f"{text.origin}; {len(train_ids):,} tokens to train on, {len(val_ids):,} to "
         f"validate. {pretrained.parameters(model):,} weights on {devices.describe(at)}, "
-        f"{devices.precision(at)}. Checkpoints: {folder}",
+        f"{devices.precision(at)}. Checkpoints: {folder}\n"
+        f"{readings(args, config, len(train_ids))}",
         {"text": text.origin, "train_tokens": len(train_ids), "folder": str(folder)},
     )
-    about = pretrained.about(model, encoding, {"text": text.origin})
+    facts = {"text": text.origin, "begins": beginnings(train_ids, encoding)}
+    about = pretrained.about(model, encoding, facts)
     try:
-        train(
+        history = train(
             model, train_ids, val_ids, config, at, folder, resume=args.resume,
             watch=watcher(config, say), about=about, bar=not args.json,
             starts=starts, val_starts=val_starts,
@@ -93,20 +100,46 @@ def run_train(args: argparse.Namespace) -> int:
         return 130
     finally:
         distributed.destroy()
-    say(f"\nDone. Hear it: python -m course_lib sample --checkpoint {folder}", {})
+    if found := named_best(folder, asdict(history)):
+        say(f"\n{found}", {})
+    say(f"\nDone. Hear it: {files.words('sample', '--checkpoint', folder)}", {})
     return 0
 
 
 def lines(ids: torch.Tensor, encoding, kept: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Where lines begin among the first `kept` ids, and in the rest, counted anew.
 
-    At 0, and after every token that ends with a line's end.
+    Raises Problem for a text of one line.
     """
-    size = pretrained.vocabulary(encoding)
-    ends = torch.tensor([encoding.decode([id]).endswith("\n") for id in range(size)])
-    first = torch.zeros(1, dtype=torch.long)
-    every = torch.cat([first, ends[ids].nonzero()[:, 0] + 1])
+    every = line_starts(ids, encoding)
+    if len(every) == 1:
+        raise Problem(
+            "The text has no line ends, so it is one line: leave --lines out."
+        )
     return every[every < kept], every[every >= kept] - kept
+
+
+def line_starts(ids: torch.Tensor, encoding) -> torch.Tensor:
+    """Where lines begin among ids: at 0, and after every token that ends a line.
+
+    A line's end is "\\n", or in a text that has none "\\r", as old Macs wrote.
+    """
+    said = {id: encoding.decode([id]) for id in ids.unique().tolist()}
+    for end in "\n\r":
+        ends = torch.tensor([id for id, text in said.items() if text.endswith(end)])
+        if len(ends):
+            break
+    first = torch.zeros(1, dtype=torch.long)
+    return torch.cat([first, torch.isin(ids, ends).nonzero()[:, 0] + 1])
+
+
+def beginnings(ids: torch.Tensor, encoding) -> list[str]:
+    """What lines of a text begin with: the first tokens of some, evenly chosen."""
+    starts = line_starts(ids, encoding)
+    starts = starts[starts < len(ids)]
+    some = starts[:: max(1, len(starts) // SOME)]
+    words = [encoding.decode([id]) for id in ids[some].tolist()]
+    return [word for word in words if word.strip() and "�" not in word]
 
 
 def place(args: argparse.Namespace) -> torch.device:
@@ -138,8 +171,48 @@ def stopped(folder: Path) -> str:
     return f"Stopped; saved in {kept[-1]}. Go on with the same command and --resume."
 
 
-def settings(args: argparse.Namespace, size: int) -> tuple[GPTConfig, TrainConfig]:
-    """The scale's numbers, with those that the command line gives instead."""
+def named_best(folder: Path, history: dict) -> str:
+    """Which checkpoint had the lowest validation loss, if it is not the last one."""
+    lowest = checkpoints.best({"history": history})
+    last = checkpoints.steps(folder)[-1]
+    if lowest in (None, checkpoints.number(last)):
+        return ""
+    name = f"step-{lowest:08}"
+    return (
+        f"The validation loss was lowest at {name}, which is kept; the steps after it "
+        f"learnt the text by heart. To hear it: "
+        f"{files.words('sample', '--checkpoint', folder / name)}"
+    )
+
+
+def readings(args: argparse.Namespace, config: TrainConfig, tokens: int) -> str:
+    """How often a run reads its text, and what that leads to: said beforehand."""
+    times = config.steps * config.batch * config.context / tokens
+    said = f"{config.steps:,} steps read the text {times:.1f} times."
+    usual = scales.SCALES[args.scale].run.steps
+    if args.steps is None and config.steps < usual:
+        return (
+            f"{said} (The scale's {usual:,} would read it {times * usual / config.steps:.0f} "
+            "times, and the model would learn it by heart. --steps names another number.)"
+        )
+    if times > READINGS:
+        said += " That is often: the model will learn it by heart, and the validation "
+        said += f"loss will rise. --steps {enough(config, tokens):,} reads it {READINGS} times."
+    return said
+
+
+def enough(config: TrainConfig, tokens: int) -> int:
+    """The steps that read a text READINGS times, and at least a few."""
+    return max(50, READINGS * tokens // (config.batch * config.context))
+
+
+def settings(
+    args: argparse.Namespace, size: int, tokens: int = sys.maxsize
+) -> tuple[GPTConfig, TrainConfig]:
+    """The scale's numbers, with those that the command line gives instead.
+
+    If it gives no steps, a text of few tokens is read READINGS times and no more.
+    """
     scale = scales.SCALES[args.scale]
     shape, config = scale.shape, scale.run
     config = replace(config, **FAST) if args.fast else config
@@ -149,6 +222,13 @@ def settings(args: argparse.Namespace, size: int) -> tuple[GPTConfig, TrainConfi
         if vars(args)[name] is not None
     }
     config = replace(config, accumulate=args.accumulate, **given)
+    steps = enough(config, tokens)
+    if "steps" not in given and steps < config.steps:
+        every = config.every if "every" in given else max(1, steps // 6)
+        warmup = min(config.warmup, steps // 10)
+        config = replace(
+            config, steps=steps, warmup=warmup, every=min(every, config.every)
+        )
     if config.muon and args.shard:
         raise Problem(
             "Muon turns whole matrices, and --shard spreads them over processes: add "
@@ -183,13 +263,14 @@ def run_sample(args: argparse.Namespace) -> int:
     """`sample`: what a checkpoint writes, streamed."""
     sampler, generator = sampler_of(args), devices.generator(args.seed)
     model, encoding, known = pretrained.trained(args.checkpoint, place(args))
-    ids = first_ids(args.prompt, encoding)
+    prompt = args.prompt or beginning(known, generator)
+    ids = first_ids(prompt, encoding)
     limit = writable(len(ids), args.length, model.config.context)
     step = kv_cache.decode_step if known["kind"] == "gpt" else None
     new = sampling.write(model, ids, sampler, limit, generator, step)
     text = pieces(new, encoding)
     first = next(text, "")  # what is wrong is said before anything is written
-    print(args.prompt + first, end="", flush=True)
+    print(prompt + first, end="", flush=True)
     for piece in text:
         print(piece, end="", flush=True)
     print()
@@ -197,6 +278,14 @@ def run_sample(args: argparse.Namespace) -> int:
         context = model.config.context
         print(f"(The model's context of {context:,} tokens is full.)", file=sys.stderr)
     return 0
+
+
+def beginning(known: dict, generator: torch.Generator) -> str:
+    """How a line of the text begins that a model was trained on; nothing if it is lost."""
+    words = known.get("begins")
+    if not words:
+        return ""
+    return words[int(torch.randint(len(words), (1,), generator=generator))]
 
 
 def first_ids(prompt: str, encoding) -> list[int]:
@@ -243,6 +332,17 @@ def pieces(ids: Iterator[int], encoding) -> Iterator[str]:
         yield text[len(said) :]
 
 
+@problems()
+def run_page(args: argparse.Namespace) -> int:
+    """`page`: a trained model on one HTML page."""
+    out = files.path(args.out)
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise Problem(f"{out} is no name of a page: let it end in .html.")
+    size = page.write(args.checkpoint, out, args.precision, args.title, args.prompt)
+    print(f"{out}: {size / 1e6:.1f} MB. Open it in a browser; it needs no network.")
+    return 0
+
+
 # Chat -------------------------------------------------------------------------------
 
 START, END = "<|im_start|>", "<|im_end|>"
@@ -257,8 +357,9 @@ def run_chat(args: argparse.Namespace) -> int:
     at = place(args)
     print("Loading SmolLM2 …", file=sys.stderr, flush=True)
     model, encoding = pretrained.smollm2(at)
+    step = writer(model, encoding, args.weights)
     print("Ask something. An empty line ends it.", file=sys.stderr, flush=True)
-    context, memory = model.config.context, Memory(model)
+    context, memory = model.config.context, Memory(model, step)
     turns: list[tuple[str, str]] = []
     end = encoding.encode(END, allowed_special={END})[0]
     while question := ask():
@@ -273,6 +374,22 @@ def run_chat(args: argparse.Namespace) -> int:
         new = sampling.write(model, ids, sampler, ROOM, generator, memory.step)
         turns.append((question, speak(pieces(until(new, end), encoding))))
     return 0
+
+
+def writer(model, encoding, form: str | None) -> Callable:
+    """The decode_step to chat with: of the form asked for, else of the fastest here.
+
+    On the CPU a trial of half a second finds that one, and says what it changes.
+    """
+    if not model.embedding.weight.is_cpu:
+        if form not in (None, "float32"):
+            raise Problem(f"{form} weights are for the CPU: add --device cpu.")
+        return llama.decode_step
+    if form:
+        return fast_decode.Decoder(model, form).step
+    trials = fast_decode.on_trial(model, turn("system", SYSTEM, encoding))
+    print(fast_decode.verdict(trials, encoding.decode), file=sys.stderr, flush=True)
+    return next(iter(trials.values())).decoder.step
 
 
 def ask() -> str:
@@ -302,11 +419,12 @@ def speak(answer: Iterator[str]) -> str:
 class Memory:
     """What the model has read of a talk, so that no turn is read twice.
 
-    A turn's script begins as the one before it did. `step` is llama.decode_step for
+    A turn's script begins as the one before it did. `step` is `decode_step` for
     sampling.write, but where a script differs from the last one, there it starts to read.
     """
 
-    def __init__(self, model):
+    def __init__(self, model, decode_step: Callable | None = None):
+        self.decode_step = decode_step or llama.decode_step
         self.cache = kv_cache.KVCache(len(model.blocks), model.config.context)
         self.known: list[int] = []  # ids whose keys and values the cache has
 
@@ -320,7 +438,7 @@ class Memory:
             same = min(alike(self.known, new), len(new) - 1)  # one is read, at least
             self.known, new = self.known[:same], new[same:]
         self.cache.length = len(self.known)
-        logits = llama.decode_step(model, ids[:, -len(new) :], self.cache)
+        logits = self.decode_step(model, ids[:, -len(new) :], self.cache)
         self.known += new  # after the step: Ctrl-C may have cut it off
         return logits
 

@@ -24,6 +24,7 @@ from course_lib import (
     inside,
     kv_cache,
     llama,
+    multimodal,
     quantized,
     sampling,
     train,
@@ -234,6 +235,18 @@ def losses_after_a_stop(
     return joined(run.losses, [loss for _, loss in run.validation])
 
 
+def translated(at: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """What a translator says after every word of a target."""
+
+    def make(shape: GPTConfig) -> nn.Module:
+        words = nn.Embedding(shape.vocabulary, shape.channels)
+        return multimodal.Translator(shape, words)
+
+    model, ids = built(make, SHAPE, at, dtype), torch.tensor([IDS], device=at)
+    with torch.no_grad():
+        return joined(model(ids, ids.flip(1)))
+
+
 RUN = ("train", "data", "optimizers", "distributed")
 
 COMPARISONS = (
@@ -244,6 +257,7 @@ COMPARISONS = (
     Comparison(
         "logits of a FastGPT", ("fast_gpt",), ONE_PASS, partial(logits, FastGPT, SHAPE)
     ),
+    Comparison("logits of a translator", ("multimodal",), ONE_PASS, translated),
     Comparison("logits of eight-bit weights", ("quantized",), ONE_PASS, eight_bits),
     Comparison(
         "the inside of a GPT", ("inside",), ONE_PASS, partial(looked_into, GPT, SHAPE)

@@ -123,7 +123,7 @@ def cached(fetch: bool) -> bool:
     if fetch:
         try:
             for file in sources.EVERYTHING:
-                cache.fetch(file)
+                cache.checked(file)
             pretrained.converted()
             tokenizer.smollm2_vocabulary()
             vectors.glove()
@@ -138,8 +138,8 @@ def cached(fetch: bool) -> bool:
         (sources.GLOVE, "GloVe's word vectors (Stanford, PDDL)"),
     ):
         path = cache.folder() / name
-        note = path.with_name(name + ".sha256")
-        digest = note.read_text().strip() if note.is_file() else ""
+        note = cache.beside(path, cache.DIGEST)
+        digest = note.read_text(errors="replace").strip() if note.is_file() else ""
         fine &= _verified(path, digest, about, WARN)
     return fine
 

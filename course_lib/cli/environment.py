@@ -162,12 +162,12 @@ def install_torch(python: Path) -> None:
     )
 
 
-def attended(words: list, **more) -> int:
+def attended(words: list, cwd: Path | None = ROOT, **more) -> int:
     """Run a program that answers Ctrl-C itself: subprocess.run alone would kill it."""
     before = signal.signal(signal.SIGINT, lambda number, frame: None)
     try:
         line = [str(word) for word in words]
-        return subprocess.run(line, cwd=ROOT, **more).returncode
+        return subprocess.run(line, cwd=cwd, **more).returncode
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -12,6 +12,9 @@ import os
 GOES_ON = "Stopped. Nothing is lost: the same command goes on from here."
 
 
+TITLE = "A language model that writes"  # of a page
+
+
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="python -m course_lib",
@@ -82,6 +85,11 @@ def parser() -> argparse.ArgumentParser:
     chat = command(
         "chat", "Talk with the real model of lesson 00.", "commands:run_chat"
     )
+    chat.add_argument(
+        "--weights",
+        choices=("float32", "bfloat16", "int8"),
+        help="none: the fastest here, by a trial; name one for the same talk each time",
+    )
     for one in (sample, chat):
         one.add_argument("--device", help="cpu, cuda or mps; none: the best here")
         one.add_argument(
@@ -97,6 +105,24 @@ def parser() -> argparse.ArgumentParser:
         one.add_argument(
             "--top-p", type=float, help="among the likeliest that hold this share"
         )
+
+    page = command(
+        "page",
+        "Put a trained model on one HTML page that runs it, offline.",
+        "commands:run_page",
+    )
+    page.add_argument("checkpoint", help="a run's folder, or a file")
+    page.add_argument(
+        "-o", "--out", required=True, help="the page, such as my_model.html"
+    )
+    page.add_argument("--title", default=TITLE, help=f"the page's title ({TITLE})")
+    page.add_argument("--prompt", default="", help="how its first text begins")
+    page.add_argument(
+        "--precision",
+        choices=("float16", "float32"),
+        default="float16",
+        help="of the weights; float32 is exact and twice as large (float16)",
+    )
 
     doctor = command(
         "doctor",

@@ -337,6 +337,26 @@ def grouped(r: random.Random) -> Exercise:
     )  # fmt: skip
 
 
+def recovered(r: random.Random) -> Exercise:
+    high, low = round(r.uniform(3, 7), 1), -round(r.uniform(1, 4), 1)
+    patched = round(low + r.uniform(0.2, 0.8) * (high - low), 1)
+    return question(
+        "13.recovered", "a patch of your own", 3,
+        f"One sentence gives a difference of logits of {high}, another {low}. With one "
+        f"vector of the first in its place, the second gives {patched}. What share of "
+        "the way from the second to the first does this patch recover?",
+        (patched - low) / (high - low),
+        [
+            ("of the first", patched / high,
+             "The second sentence does not start at 0: take its difference off, twice."),
+            ("no start", (patched - low) / high,
+             "The whole way is from the second's difference to the first's."),
+            ("the rest", (high - patched) / (high - low), "That is what is missing."),
+            ("the move", patched - low, "That is the move itself; divide by the way."),
+        ],
+    )  # fmt: skip
+
+
 def ring(r: random.Random) -> Exercise:
     ranks, gigabytes = r.randrange(4, 60), r.randrange(3, 90)
     speed = r.randrange(20, 100, 5)
@@ -356,6 +376,33 @@ def ring(r: random.Random) -> Exercise:
     )  # fmt: skip
 
 
+def patches(r: random.Random) -> Exercise:
+    size = r.choice((14, 16, 18, 20))
+    rows, columns = r.sample(range(10, 40), 2)
+    channels = r.randrange(400, 1_500, 4)
+    pixels = size * size
+    right = 3 * pixels * channels
+    return question(
+        "15.matrix", "a matrix for patches of your own", 3,
+        f"A colour image of {rows * size:,} × {columns * size:,} pixels, three numbers for "
+        f"each, is cut into patches of {size} × {size}. One matrix makes a vector of "
+        f"{channels:,} channels of each patch. How many weights has the matrix, without "
+        "biases?",
+        right,
+        [
+            ("grey", right // 3, "A pixel in colour has three numbers."),
+            ("one for each patch", right * rows * columns,
+             "All patches use the same matrix."),
+            ("a side", 3 * size * channels,
+             "A patch has as many pixels as its side times its side."),
+            ("patches", rows * columns * channels,
+             "That is as many rows as there are patches. The matrix has a row for each "
+             "number in one patch."),
+            ("with biases", right + channels, "Biases are left out here."),
+        ],
+    )  # fmt: skip
+
+
 def listed(things: list) -> str:
     """Things in a sentence: 1, 2 and 3."""
     words = [f"`{thing}`" if isinstance(thing, str) else str(thing) for thing in things]
@@ -370,5 +417,5 @@ def whole_rows(matrix: torch.Tensor) -> str:
 QUESTIONS = {
     "00": ruler, "01": parts, "02": angle, "03": weight, "04": neurons,
     "05": warm, "06": weights, "07": slope, "08": rate, "09": cache,
-    "10": reading, "11": grouped, "14": ring,
+    "10": reading, "11": grouped, "13": recovered, "14": ring, "15": patches,
 }  # fmt: skip

@@ -91,8 +91,8 @@ SIX_ND = Exercise(
     title="what a training costs",
     minutes=6,
     rule=(
-        "Give the operations of training a GPT on so many tokens: 6 for each weight that "
-        "multiplies, and for each token. Of lesson 06's eight rows, all multiply but the "
+        "Return the operations of training a GPT of this `config` on so many `tokens`: 6 times "
+        "the weights that multiply, times the tokens. Of lesson 06's eight rows, all multiply but the "
         "embedding, which is looked up. `sizing.eight_rows(config)` gives them, by name. "
         "Attention's own products are left out."
     ),
@@ -326,10 +326,11 @@ BEST_SIZE = Exercise(
     minutes=12,
     rule=(
         "`sizes` and `losses` are two lists of five runs of one budget, from the smallest "
-        "model to the largest. Take the lowest run and its neighbour on each side (it always "
-        "has both), and lay a parabola through these three points: the loss, over the natural "
-        "logarithm of the size. `np.polyfit(x, y, 2)` gives a, b and c of a x² + b x + c. "
-        "Return a tuple of the size at its lowest point, and the loss there."
+        "model to the largest. Take the run with the lowest loss and its neighbour on each side (it "
+        "always has both). Lay a parabola through these three points: x is the natural "
+        "logarithm of the size, y the loss. `np.polyfit(x, y, 2)` gives a, b and c of "
+        "a x² + b x + c. Return a tuple: the size at the parabola's lowest point (a size, "
+        "not its logarithm), and the loss there."
     ),
     reference=scaling.best_size,
     checks=(
@@ -424,17 +425,18 @@ FORESEE = Exercise(
     minutes=12,
     rule=(
         "Three runs, each with four times the compute of the one before, have the losses "
-        "`first`, `second` and `third`. If L = E + A / Cᵃ, then what is above the floor E "
-        "shrinks by the same factor from each to the next: (L₂ − E) / (L₁ − E) = (L₃ − E) / "
-        "(L₂ − E). Solve that for E. Return a tuple of E and the loss of a fourth run, with "
+        "`first`, `second` and `third`: L₁, L₂ and L₃. The law L = E + A / Cᵃ has the compute C "
+        "and three numbers E, A and a. By it what is above the floor E shrinks by the same "
+        "factor from each run to the next: (L₂ − E) / (L₁ − E) = (L₃ − E) / (L₂ − E). Solve "
+        "that for E. Return a tuple of E and the loss of a fourth run, with "
         "four times the compute of the third. (E may come out below zero.)"
     ),
     reference=scaling.foresee,
     checks=(
         Check(
             "a law", 2, "finds the floor, and the next loss above it",
-            "Multiply out (L₂ − E)² = (L₁ − E)(L₃ − E): E² falls out. The next loss is as "
-            "many times nearer to E as the third was.",
+            "Multiply out (L₂ − E)² = (L₁ − E)(L₃ − E): E² stands on both sides and "
+            "cancels. For the fourth run multiply (L₃ − E) by the same factor, and add E.",
             agrees(by_trying, some_laws, FORESEE_MISTAKES, 1e-4, pair),
         ),
         Check(

@@ -406,8 +406,9 @@ ONLY_DISTANCE = Exercise(
     rule=(
         "`turned(x, place)` gives a vector `x` (D,) as it stands at a place. The score of a query "
         "at place i and a key at place j is their dot product, after both were turned. Return "
-        "`True` if it depends on i − j alone: if it stays the same, up to 1e-3, whenever both "
-        "move on by one place. Look at all places from 0 to `places` − 1, as a `bool`."
+        "a `bool`: `True` if it depends on i − j alone, that is, if it stays the same, up to "
+        "1e-3, whenever both move on by one place. i and j go over all places from 0 to "
+        "`places` − 1."
     ),
     reference=only_distance, plain=only_distance_plainly,
     checks=(
@@ -833,8 +834,8 @@ SAME_NEXT_TOKENS = Exercise(
     rule=(
         "`mine` and `theirs` are two models: each maps `ids` (1, T) to logits (1, T, V). Return "
         "two things: at how many of the T positions both have the same likeliest next token, an "
-        "`int`; and the largest difference between any two logits of theirs, a `float` that is "
-        "never below 0. No slopes are needed: `with torch.no_grad():`."
+        "`int`; and the largest gap between a logit of `mine` and the logit of `theirs` for "
+        "the same position and token, a `float` that is never below 0. No slopes are needed: `with torch.no_grad():`."
     ),
     reference=same_next_tokens,
     checks=(

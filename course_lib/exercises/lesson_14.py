@@ -362,10 +362,13 @@ RING = Exercise(
     rule=(
         "`tensors` has one tensor (N) for each of n ranks; N is a multiple of n. "
         "`send(rank, piece)` sends a piece from that rank to the next (the last one sends to "
-        "rank 0), and gives it as it arrives. Return a list with the sum of all tensors for each "
-        "rank. Do it as in the picture: each tensor in n pieces, 2 (n − 1) steps, in each of "
-        "which every rank sends one piece. In step 0 rank r sends piece r; after that always the "
-        "piece that it received in the step before. Leave the tensors as they are."
+        "rank 0), and returns what the next rank receives. Return a list with the sum of all "
+        "tensors for each rank. Do it as in the picture: cut each tensor into n pieces, and make "
+        "2 (n − 1) steps; in each step every rank sends one piece. In step 0 rank r sends its "
+        "piece number r; after that always the piece of the number that it received in the step "
+        "before. In the first n − 1 steps a rank adds what it receives to its own piece of the "
+        "same number, so that it passes on a sum. In the last n − 1 steps what it receives is "
+        "complete, and replaces its own piece. Leave the tensors as they are."
     ),
     checks=(
         Check("four ranks", 3, "adds in a ring of four, each sending 2(n − 1) pieces",

@@ -52,6 +52,12 @@ from course_lib.figures.points import (
     shift,  # how each of many probabilities changes
     word_map,  # words as points: near means alike
 )
+from course_lib.figures.senses import (
+    alignment,  # which word of a source each word of a target looks at
+    drawings,  # small images in rows, named
+    named,  # an image, what a model says it is, and where it looks
+    spectrogram,  # how loud each pitch is at each time
+)
 from course_lib.figures.style import (
     EMPTY,  # colours: of an empty place,
     EXTRA,  # what has no role of its own,

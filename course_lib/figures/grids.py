@@ -213,15 +213,16 @@ def lens_grid(
     strength: np.ndarray,
     labels: Sequence[str],
     title: str = "",
+    key: str = "probability",
 ) -> Axes:
     """A word in every cell, and its probability: a row a layer, a column a position.
 
     words[row][column] is what stands there, strength (rows, columns) its probability:
-    printed, and the brightness of the cell.
+    printed, and the brightness of the cell. key: what the strength is, if another share.
     """
     rows, columns = len(words), len(tokens)
     axis = blank(card(8.0, 1.3 + 0.4 * rows, title, left=0.95, bottom=0.48))
-    shades_key(axis, "probability", left=0.95)
+    shades_key(axis, key, left=0.95)
     room = int(7.0 / columns / 0.079)  # letters that fit into a cell
     for y in range(rows):
         for x in range(columns):

@@ -10,6 +10,7 @@ import base64
 import re
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ from course_lib.notebooks.cells import one_a_lesson
 
 FOLDER = ROOT / "notebooks"
 TEMPLATE = Path(__file__).parent / "site_template"
+MODEL = "model.html"  # the page that the site opens with
 ADDRESS = address()
 COPIED = ("style.css", "icon.svg", "search.js")  # from site_template/, as they are
 LIST = "site-files.txt"  # in every site: the names of what was written
@@ -282,8 +284,10 @@ def write_contents(readme: str, found: list[Lesson], about: dict, folder: Path) 
     for name in re.findall(r"\]\((assets/[^)]+)\)", head):
         shutil.copy(ROOT / name, folder / "pictures")
         head = head.replace(name, f"pictures/{Path(name).name}")
+    title, _, head = head.partition("\n")
     before, _, after = re.split(r"(?m)((?:^\|.*\n?)+)", section(readme, "The lessons"))
     words = about | {
+        "title": title,
         "head": head,
         "lessons": found,
         "lessons_before": before,
@@ -354,11 +358,14 @@ def write_pages(found: list[Lesson], about: dict, folder: Path) -> None:
         (folder / f"{name}.html").write_text(html, encoding="utf-8")
 
 
-def write_all(folder: Path, bar: bool) -> None:
+def write_all(folder: Path, bar: bool, model: Callable | None) -> None:
     """Write the whole site into a folder that is not there yet."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     about = {"name": readme.splitlines()[0].removeprefix("# "), "address": ADDRESS}
     folder.mkdir()
+    if model:
+        model(folder / MODEL)
+        about["model"] = MODEL
     found = table(readme, one_a_lesson(FOLDER))
     write_contents(readme, write_lessons(found, about, folder, bar), about, folder)
     write_pages(found, about, folder)
@@ -394,10 +401,11 @@ def check_place(out: Path) -> None:
         )
 
 
-def build(out: Path, bar: bool = True) -> None:
+def build(out: Path, bar: bool = True, model: Callable | None = None) -> None:
     """Write all lessons as web pages to the folder `out`, new or a site of before.
 
-    The pages are written beside it and put there when all are done: whatever goes
+    model(path) writes a page on which a language model runs: the site opens with it. The
+    pages are written beside it and put there when all are done: whatever goes
     wrong, a site of before stays whole. Raises Problem with what to do.
     """
     out = out.resolve()
@@ -405,7 +413,7 @@ def build(out: Path, bar: bool = True) -> None:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=".site-") as beside:
-            write_all(Path(beside) / "new", bar)
+            write_all(Path(beside) / "new", bar, model)
             check_place(out)  # again: writing took a while
             swap(Path(beside) / "new", out, Path(beside) / "old")
     except OSError as error:

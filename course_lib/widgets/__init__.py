@@ -33,6 +33,11 @@ from course_lib.widgets.pictures import (
     picture,  # a picture that a widget can change
     show,  # a picture, its caption, and a widget where it can live
 )
+from course_lib.widgets.senses import (
+    drawing_pad,  # draw on a grid of pixels, see what the model says it is
+    hear,  # a sound that can be played, and its words
+    melody_box,  # write a melody, hear it, see what the model hears
+)
 from course_lib.widgets.writing import (
     writing_box,  # type a prompt, have the model write on, stop it
 )

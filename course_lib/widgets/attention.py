@@ -69,6 +69,17 @@ LOOK += """
 .attention-view .token:focus-visible {
   outline: 2px solid var(--text); outline-offset: -2px;
 }
+.attention-view .map { margin-bottom: 8px; }
+.attention-view .map:empty { display: none; }
+.attention-view .map circle.score { fill: var(--key); }
+.attention-view .map circle.none { fill: var(--empty); }
+.attention-view .map circle.ring {
+  fill: none; stroke: var(--query); stroke-width: 2;
+}
+.attention-view .map rect { fill: transparent; cursor: pointer; }
+.attention-view .map text { fill: var(--muted); font-size: 12px; }
+.attention-view .map svg:focus { outline: none; }
+.attention-view .map svg:focus-visible { outline: 2px solid var(--text); }
 """
 
 PROGRAM = """
@@ -77,7 +88,7 @@ const HINT = "Point at a yellow token, or go there with Tab and the arrows. " +
   "A click or Enter holds it, Escape lets go.";
 
 function add(parent, tag, name, text = "") {
-  const drawn = ["svg", "path"].includes(tag);
+  const drawn = ["svg", "path", "circle", "rect", "text"].includes(tag);
   const made = drawn ? document.createElementNS("http://www.w3.org/2000/svg", tag)
                      : document.createElement(tag);
   made.setAttribute("class", name);
@@ -157,10 +168,58 @@ function light({ grid, queries, keys, lines }, weights, lit, pinned) {
   }));
 }
 
+// A dot for every head: layers across, heads down; a press or an arrow chooses one.
+function addMap(parent, scores, choose) {
+  const [layers, heads] = [scores.length, scores[0].length];
+  const most = Math.max(...scores.flat(), 1e-6);
+  const [left, wide, tall] = [58, 22, 20];  // of the names of the heads, and a cell
+  const svg = set(add(parent, "svg", "heads"), {
+    viewBox: `0 0 ${left + wide * layers} ${tall * (heads + 1)}`, tabindex: 0,
+    role: "application",
+  });
+  const at = (layer, head) => ({ cx: left + wide * (layer + 0.5), cy: tall * (head + 0.5) });
+  scores.forEach((some, layer) => some.forEach((score, head) => {
+    set(add(svg, "circle", "none"), { ...at(layer, head), r: 1.5 });
+    const r = 9 * Math.sqrt(Math.max(score, 0) / most);
+    set(add(svg, "circle", "score"), { ...at(layer, head), r });
+  }));
+  for (let head = 0; head < heads; head += 1)
+    set(add(svg, "text", "", `head ${head}`), { x: 4, y: tall * (head + 0.7) });
+  for (let layer = 0; layer < layers; layer += 3)
+    set(add(svg, "text", "", layer || "layer 0"), {
+      x: left + wide * (layer + 0.5), y: tall * (heads + 0.8), "text-anchor": "middle" });
+  const ring = set(add(svg, "circle", "ring"), { r: 9.5 });
+  scores.forEach((some, layer) => some.forEach((_, head) => {
+    const box = { x: left + wide * layer, y: tall * head, width: wide, height: tall };
+    set(add(svg, "rect", "press"), box).onclick = () => choose(layer, head);
+  }));
+  let here = [0, 0];
+  svg.onkeydown = event => {
+    const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1],
+      ArrowDown: [0, 1] }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const [layer, head] = [here[0] + step[0], here[1] + step[1]];
+    if (scores[layer]?.[head] !== undefined) choose(layer, head);
+  };
+  return (layer, head) => {
+    here = [layer, head];
+    set(ring, at(layer, head));
+    const told = `head ${head} of layer ${layer}, score ${scores[layer][head].toFixed(2)}`;
+    set(svg, { "aria-label": `${told}: arrow keys choose another` });
+  };
+}
+
 function render({ model, el }) {
   // Otherwise JupyterLab takes Enter, Escape and the arrows for itself.
   const root = add(el, "div", "attention-view");
   set(root, { "data-lm-suppress-shortcuts": true });
+  const map = add(root, "div", "map");
+  const body = add(root, "div", "body");
+  const choose = (...place) => { model.set("chosen", place); model.save_changes(); };
+  const scores = model.get("scores");
+  const ring = scores.length ? addMap(map, scores, choose) : () => {};
   let tokens = [];
   let pinned = null;
 
@@ -168,7 +227,8 @@ function render({ model, el }) {
     if (`${tokens}` !== `${model.get("tokens")}`) pinned = null;
     tokens = model.get("tokens");
     const weights = model.get("weights");
-    const parts = build(root, tokens, weights, model.get("note"));
+    ring(...model.get("chosen"));
+    const parts = build(body, tokens, weights, model.get("note"));
     let [pointed, focused] = [null, null];
     const show = () => light(parts, weights, pinned ?? pointed ?? focused, pinned);
     const pin = i => { pinned = i === pinned ? null : i; show(); };
@@ -210,6 +270,8 @@ if anywidget is not None:
         tokens = traitlets.List(traitlets.Unicode()).tag(sync=True)
         weights = traitlets.List(traitlets.List(traitlets.Float())).tag(sync=True)
         note = traitlets.Unicode().tag(sync=True)
+        scores = traitlets.List().tag(sync=True)  # (L, H), if there is a map
+        chosen = traitlets.List([0, 0]).tag(sync=True)  # layer and head
 
 
 def start(encoding: tiktoken.Encoding, text: str) -> tuple[list[int], str]:
@@ -237,15 +299,26 @@ def read(
     return tokens, patterns[:, :, : len(ids), : len(ids)], note
 
 
-def live_view() -> tuple[ipywidgets.DOMWidget, Callable]:
-    """The view that lights up, and a function that sends it something to show."""
-    view = AttentionView()
+def live_view(scores: list, *sliders) -> tuple[ipywidgets.DOMWidget, Callable]:
+    """The view that lights up, and a function that sends it something to show.
+
+    With scores there is a map of all heads: pressing a head moves the sliders.
+    """
+    chosen = [slider.value for slider in sliders]
+    view = AttentionView(scores=scores, chosen=chosen)
+
+    def press(_) -> None:
+        for slider, place in zip(sliders, view.chosen):
+            slider.value = place
+
+    view.observe(press, "chosen")
 
     def send(tokens: list[bytes], weights: list, note: str, _: str) -> None:
         names = [figures.shortened(figures.visible(token)) for token in tokens]
         # All at once: tokens never stand beside another text's weights.
         with view.hold_sync():
             view.tokens, view.weights, view.note = names, weights, note
+            view.chosen = [slider.value for slider in sliders]
 
     return view, send
 
@@ -267,11 +340,13 @@ def attention_explorer(
     text: str,
     layer: int = 0,
     head: int = 0,
+    scores: torch.Tensor | None = None,
 ) -> tuple[Axes, ipywidgets.VBox]:
     """Type a text, choose a layer and a head, see where each token looks.
 
     model: any that inside.attention_patterns reads. Only a new text is read; another
-    layer or head is only shown. Returns the picture for `text`, `layer` and `head`, and
+    layer or head is only shown. scores (L, H), if they are given, are drawn as a map of
+    all heads, in which one can be pressed. Returns the picture for `text`, `layer` and `head`, and
     the widget. Raises ValueError if the model has no such layer or head.
     """
     seen = read(model, encoding, text)  # tokens, patterns, note
@@ -294,7 +369,9 @@ def attention_explorer(
 
     tokens, weights, _, title = chosen()
     axis = figures.attention_grid(tokens, weights, title)
-    view, send = still_view(axis) if anywidget is None else live_view()
+    dots = [] if scores is None else scores.double().round(decimals=3).tolist()
+    live = anywidget is not None
+    view, send = live_view(dots, at_layer, at_head) if live else still_view(axis)
     send(*chosen())
 
     def reread(_) -> None:

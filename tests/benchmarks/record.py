@@ -2,7 +2,8 @@
 
 The peer is a plain recipe at nanoGPT's published CPU setting (4 layers × 128 channels,
 context 64, batch 12, 2,000 steps, AdamW at 1e-3 with a cosine to 1e-4), run by our own
-trainer, which makes it faster than it was. Every run is a process of its own, timed from
+trainer, which makes it faster than it was; and the same as published, in plain_gpt's
+model and loop. Every run is a process of its own, timed from
 its start until the loss on the whole validation split is known. What else is measured:
 the fast recipe after 60 and 180 seconds, and what each of its ingredients buys.
 """
@@ -45,9 +46,9 @@ def measure(full: bool) -> None:
 
 
 def race(rounds: int) -> None:
-    """The fast recipe and the plain one in turn, to the goal."""
-    results = {"fast": [], "plain": []}
-    with bar(2 * rounds, "to the goal") as progress:
+    """The fast recipe, the plain one and the published one in turn, to the goal."""
+    results = {"fast": [], "plain": [], "published": []}
+    with bar(3 * rounds, "to the goal") as progress:
         for seed in range(rounds):
             for name, found in results.items():
                 found.append(run(name, seed=seed))
@@ -61,8 +62,10 @@ def race(rounds: int) -> None:
             end="",
         )
         print(f"{weights:,} weights, {found[0]['memory']:,.0f} MB; loss {losses}")
-    walls = [[one["wall"] for one in found] for found in results.values()]
-    print(f"  the fast recipe is {ratio(*walls)}", flush=True)
+    walls = {name: [one["wall"] for one in found] for name, found in results.items()}
+    for name in ("plain", "published"):
+        said = ratio(walls["fast"], walls[name])
+        print(f"  the fast recipe beside the {name} one: {said}", flush=True)
 
 
 def run(name: str, **settings: int | str) -> dict:
@@ -95,6 +98,8 @@ def main(args: argparse.Namespace) -> dict:
     encoding = tokenizer.Characters.train(text)
     ids = torch.tensor(encoding.encode(text))
     train_ids, val_ids = data.split(ids)
+    if args.name == "published":
+        return published(train_ids, val_ids, encoding.vocabulary, args.seed)
     settings = PLAIN if args.name == "plain" else {"steps": STEPS, **FAST}
     config = TrainConfig(**settings, seed=args.seed, every=10**9)
     if args.seconds:
@@ -143,6 +148,35 @@ def main(args: argparse.Namespace) -> dict:
     }
 
 
+def published(train_ids, val_ids, vocabulary: int, seed: int) -> dict:
+    """nanoGPT's recipe for a laptop, in plain_gpt's model and loop."""
+    import resource
+
+    import torch
+
+    from course_lib.train import evaluate
+    from tests.benchmarks import plain_gpt
+
+    torch.manual_seed(seed)
+    recipe, context, start = plain_gpt.Recipe(), PLAIN["context"], time.perf_counter()
+    model = plain_gpt.PlainGPT(plain_gpt.Shape(vocabulary, context, 4, 128, 4, False))
+    optimizer = plain_gpt.optimizer(model, recipe)
+    places = torch.arange(context + 1)
+    for step in range(recipe.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = plain_gpt.rate_at(step, recipe)
+        begin = torch.randint(len(train_ids) - context, (recipe.batch, 1))
+        rows = train_ids[begin + places]  # (B, T + 1)
+        plain_gpt.step(model, optimizer, rows[:, :-1], rows[:, 1:])
+    return {
+        "loss": evaluate(model, val_ids, context),
+        "steps": recipe.steps,
+        "seconds": time.perf_counter() - start,
+        "weights": sum(weight.numel() for weight in model.parameters()),
+        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
+    }
+
+
 def steps_in(seconds: float, model, train_ids, val_ids, trial) -> int:
     """How many steps fit into so many seconds, with a look at all that is unseen.
 
@@ -173,7 +207,7 @@ def steps_in(seconds: float, model, train_ids, val_ids, trial) -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("name", choices=("plain", "fast"))
+    parser.add_argument("name", choices=("plain", "fast", "published"))
     parser.add_argument("--without", default="nothing", choices=LEFT_OUT)
     for number in ("seed", "seconds", "steps"):
         parser.add_argument(f"--{number}", type=int, default=0)

@@ -20,11 +20,12 @@ SHAPES = {
     "6 × 384 × 256, batch 16": ((65, 256, 6, 384, 6), 16, 1),
 }
 OURS, HF, LFS = "course_lib", "transformers", "llms-from-scratch"
+PLAIN = {"nanoGPT's model, anew": True, "the same without biases": False}
 
 
 def measure(full: bool) -> None:
     """Print each shape's tokens a second and peak memory; `full` takes nine runs."""
-    names = [OURS, *(name for name in (HF, LFS) if there(name))]
+    names = [OURS, *PLAIN, *(name for name in (HF, LFS) if there(name))]
     for title, (shape, batch, steps) in SHAPES.items():
         print(f"\n{title}: {steps} steps a run")
         ready = {name: stepper(name, shape, batch) for name in names}
@@ -61,11 +62,17 @@ def stepper(name: str, shape: tuple, batch: int) -> Callable[[], None]:
     """A function that does one training step of a library."""
     import torch
 
+    from tests.benchmarks import plain_gpt
+
     torch.manual_seed(0)
     ids = torch.randint(shape[0], (batch, shape[1] + 1))
     inputs, targets = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
     if name == OURS:
         return our_step(shape, inputs, targets)
+    if name in PLAIN:
+        model = plain_gpt.PlainGPT(plain_gpt.Shape(*shape, PLAIN[name]))
+        optimizer = plain_gpt.optimizer(model, plain_gpt.Recipe(rate=1e-4))
+        return lambda: plain_gpt.step(model, optimizer, inputs, targets)
     model = hf_model(shape) if name == HF else lfs_model(shape)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
 

@@ -18,6 +18,7 @@ from pydoc_data.topics import topics
 import torch
 
 from course_lib import gpt, kv_cache, llama, pretrained, quantized, sampling
+from course_lib.cli import fast_decode
 from course_lib.files import cache, sources
 from tests.benchmarks import RUNS, Failed, alternating, seconds, show
 from tests.benchmarks.pretrained import PROMPT, load_peer
@@ -85,7 +86,13 @@ def the_real_llm(tokens: int) -> None:
     model, encoding = pretrained.smollm2()
     other = load_peer(LlamaForCausalLM, cache.fetch(sources.SMOLLM2))
     ids = encoding.encode(PROMPT)
-    against(model, llama.decode_step, other, ids, tokens, "SmolLM2-135M, the real LLM")
+    title = "SmolLM2-135M, the real LLM"
+    forms = {f"ours, joined {form}": form for form in fast_decode.FORMS}
+    more = {name: fast_decode.Decoder(model, form).step for name, form in forms.items()}
+    times = against(model, llama.decode_step, other, ids, tokens, title, more)
+    quickest = min(more, key=lambda name: statistics.median(times[name]))
+    gain = statistics.median(a / b for a, b in zip(times[PEER], times[quickest]))
+    print(f"  chat would choose {quickest}: {gain:.2f} times transformers")
     judge(model, encoding)
 
 
@@ -93,9 +100,19 @@ def the_real_llm(tokens: int) -> None:
 
 
 def against(
-    model, step: Callable, other, ids: list[int], tokens: int, title: str
-) -> None:
-    """Write with all in turn; print tokens a second, ratios, and the limit."""
+    model,
+    step: Callable,
+    other,
+    ids: list[int],
+    tokens: int,
+    title: str,
+    more: dict[str, Callable] | None = None,
+) -> dict[str, list[float]]:
+    """Write with all in turn; print tokens a second, ratios, and the limit; the times.
+
+    more: other steps for the same model, by name.
+    """
+    more = more or {}
     small = {name: quantized.int8(model, way) for name, way in EIGHT.items()}
     other.set_attn_implementation(faster_attention(other, ids))
     weights = torch.randn(quantized.nbytes(model) // 4)
@@ -106,8 +123,10 @@ def against(
     }
     for name, one in small.items():
         tasks[name] = lambda one=one: ours(one, step, ids, tokens)
+    for name, other_step in more.items():
+        tasks[name] = lambda one=other_step: ours(model, one, ids, tokens)
     print(f"\n{title}: {tokens} tokens after {len(ids)}")
-    for name in (PEER, *EIGHT):  # and a first run, which is slow
+    for name in (PEER, *EIGHT, *more):  # and a first run, which is slow
         print(f"  {name} writes {same(tasks[OURS](), tasks[name]())} as ours")
     times = alternating({name: lambda f=f: f for name, f in tasks.items()}, "writing")
     show(times, tokens, "tokens")
@@ -116,6 +135,7 @@ def against(
         gain = statistics.median(a / b for a, b in zip(times[OURS], times[name]))
         fewer = quantized.nbytes(model) / quantized.nbytes(one)
         print(f"  {name}: {gain:.2f} times float32; {fewer:.2f} times fewer bytes")
+    return times
 
 
 def ours(model, step: Callable, ids: list[int], tokens: int) -> list[int]:

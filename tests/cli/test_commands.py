@@ -1,17 +1,20 @@
 """The command line's train, sample and chat, as a learner types them."""
 
 import ast
+import copy
 import io
 import itertools
 import json
 import os
 import pickle
+import re
 import signal
 import struct
 import subprocess
 import sys
 import time
 import venv
+from pathlib import Path
 
 import pytest
 import torch
@@ -90,15 +93,90 @@ def test_train_says_what_it_does_on_stderr_and_keeps_checkpoints(
     out, err = capfd.readouterr()
     assert out == ""
     said = [line.rpartition("\r")[2] for line in err.split("\n")]
-    first, *looks, last = [line for line in said if line.strip() and "%|" not in line]
+    first, reads, *looks, last = [
+        line for line in said if line.strip() and "%|" not in line
+    ]
     assert err.endswith(f"\n{last}\n")
     assert first.startswith("your file own.txt; ") and str(tmp_path / "run") in first
+    assert reads == "12 steps read the text 0.1 times."
     assert [look.split(":")[0] for look in looks] == ["step 4", "step 8", "step 12"]
     assert f"sample --checkpoint {tmp_path / 'run'}" in last
     kept = [path.name for path in checkpoints.steps(tmp_path / "run")]
     assert kept == ["step-00000008", "step-00000012"]
     one, other = (checkpoints.load(folder) for folder in (tmp_path / "run", whole))
     assert one.record["history"]["losses"] == other.record["history"]["losses"]
+
+
+def shorter(text: Path, folder: Path) -> Path:
+    short = folder / "short.txt"
+    short.write_text(text.read_text(encoding="utf-8")[:3_000], encoding="utf-8")
+    return short
+
+
+@pytest.mark.parametrize("steps", [None, 400])
+def test_a_short_text_is_read_ten_times_or_a_warning_is_said(
+    own, tmp_path, capfd, steps, monkeypatch
+):
+    given = {}
+
+    def noted(model, train_ids, val_ids, config, *args, **kwargs):
+        given.update(config=config)
+        return commands.History()
+
+    monkeypatch.setattr(commands, "train", noted)
+    monkeypatch.setattr(commands, "named_best", lambda folder, history: "")
+    words = [
+        "--data",
+        shorter(own, tmp_path),
+        "--out",
+        tmp_path / "run",
+        "--scale",
+        "tiny",
+    ]
+    words += [
+        "--vocabulary",
+        "300",
+        "--device",
+        "cpu",
+        "--batch",
+        "16",
+        "--context",
+        "16",
+    ]
+    words += [] if steps is None else ["--steps", steps]
+    assert command_line.main(["train", *map(str, words)]) == 0
+    said, config = capfd.readouterr().err, given["config"]
+    times = float(re.search(r"read the text ([\d.]+) times", said)[1])
+    if steps is None:
+        assert 50 <= config.steps < 300 and config.warmup <= config.steps // 10
+        assert times == pytest.approx(10, rel=0.3) or config.steps == 50
+        assert "would read it" in said and "learn it by heart" in said
+    else:
+        assert (
+            config.steps == 400 and times > 10 and "validation loss will rise" in said
+        )
+
+
+def test_the_best_checkpoint_is_named_at_the_end(tmp_path):
+    for step in (20, 30):
+        (tmp_path / f"step-{step:08}").mkdir()
+    looks = {"validation": [(10, 3.0), (20, 2.0), (30, 2.5)]}
+    said = commands.named_best(tmp_path, looks)
+    assert "lowest at step-00000020" in said and str(tmp_path / "step-00000020") in said
+    assert commands.named_best(tmp_path, {"validation": [(20, 2.0), (30, 1.0)]}) == ""
+    assert commands.named_best(tmp_path, {"validation": []}) == ""
+
+
+def test_lines_end_in_a_text_of_old_macs_too(tmp_path, capfd):
+    path, words = (
+        tmp_path / "mac.txt",
+        ["--scale", "tiny", "--steps", "2", "--batch", "2"],
+    )
+    path.write_bytes(b"One line of a text.\r" * 200)
+    assert train(path, tmp_path / "run", "--lines", *words, "--context", "8") == 0
+    path.write_bytes(b"One line of a text. " * 200)
+    said = refused(train, path, tmp_path / "other", "--lines", "--context", "8")
+    assert "leave --lines out" in said
 
 
 def test_json_is_one_object_a_line_and_nothing_else(own, tmp_path, capfd):
@@ -220,7 +298,7 @@ FILES = {
     "short": (b"Hello. " * 20, "too few to train on"),
     "a picture": (b"\x89PNG\r\n\x1a\n" * 1_000, "is not text in UTF-8"),
     "noughts": (bytes(5_000), "holds bytes of value 0"),
-    "one long word": (b"a" * 1_100, "and enough ids"),
+    "one long word": (b"a" * 1_100, "give a longer text"),
 }
 
 
@@ -347,10 +425,10 @@ def test_with_lines_both_texts_are_read_from_the_beginnings_of_lines(
 
 
 def test_a_resumed_run_reads_its_checkpoint_once(own, tmp_path, monkeypatch):
-    read, real = [], checkpoints.read
+    read, real = [], checkpoints.tensors
     spy = lambda path: read.append(path.name) or real(path)  # noqa: E731
     assert train(own, tmp_path / "run") == 0
-    monkeypatch.setattr(checkpoints, "read", spy)
+    monkeypatch.setattr(checkpoints, "tensors", spy)
     assert train(own, tmp_path / "run", "--resume") == 0
     assert read == [checkpoints.WEIGHTS, checkpoints.OPTIMIZER]
 
@@ -405,6 +483,16 @@ def test_a_reader_that_goes_away_is_no_crash(whole):
     words = ["sample", "--device", "cpu", "--checkpoint", whole, "--length", 15]
     running = process("-m", "course_lib", *words)
     running.stdout.close()  # as `head` does when it has enough
+    assert running.wait(timeout=120) == 141
+    assert running.stderr.read() == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a pipe of Unix")
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["claims"]])
+def test_what_is_said_at_once_to_a_reader_that_has_gone_is_no_crash(monkeypatch, words):
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # what is usual
+    running = process("-m", "course_lib", *words)
+    running.stdout.close()
     assert running.wait(timeout=120) == 141
     assert running.stderr.read() == ""
 
@@ -476,18 +564,44 @@ def test_a_text_ends_where_the_context_is_full_and_that_is_said(models, capfd):
     assert err == "(The model's context of 16 tokens is full.)\n"
 
 
-def test_an_empty_prompt_is_a_new_line_or_the_first_character(
+def test_where_no_beginning_is_known_it_is_a_new_line_or_the_first_character(
     models, capfd, monkeypatch
 ):
     seen = []
     real = sampling.write
     spy = lambda model, ids, *rest: seen.append(ids) or real(model, ids, *rest)  # noqa: E731
     monkeypatch.setattr(sampling, "write", spy)
+    monkeypatch.setattr(commands, "beginning", lambda known, generator: "")
     encoding = pretrained.trained(models["gpt-bpe"])[1]
     written(capfd, models["gpt-bpe"], "--length", 1)
     assert seen == [encoding.encode("\n")]
     assert commands.first_ids("", tokenizer.Characters("ab")) == [0]
     assert commands.first_ids("", tokenizer.Characters("ab\n")) == [2]
+
+
+def test_without_a_prompt_a_model_begins_as_its_texts_do(own, tmp_path, capfd):
+    lines = "One day it rained.\nThen the sun shone.\n\n" * 200
+    (tmp_path / "own.txt").write_text(lines)
+    assert train(tmp_path / "own.txt", tmp_path / "run", "--lines") == 0
+    known = pretrained.trained(tmp_path / "run")[2]
+    assert set(known["begins"]) == {"One", "Then"}
+    begun = set()
+    for seed in range(8):
+        text = written(capfd, tmp_path / "run", "--length", 0, "--seed", seed)
+        begun.add(text.strip())
+    assert begun == {"One", "Then"}
+
+
+def test_beginnings_are_words_and_not_halves_of_characters():
+    for kind in (tokenizer.Characters, tokenizer.Tokenizer):
+        text = "\n\n  \n😀 one\r\n" * 300 + "two"
+        ranks = tokenizer.train(text, 256)  # bytes only
+        one = kind(ranks) if kind is tokenizer.Tokenizer else kind.train(text)
+        found = commands.beginnings(torch.tensor(one.encode(text)), one)
+        assert len(found) <= 2 * commands.SOME
+        assert set(found) <= {"😀", "t"} and not any("�" in word for word in found)
+    line = torch.tensor(one.encode("all of it is one line"))
+    assert commands.beginnings(line, one) == ["a"]
 
 
 ODD = {
@@ -539,7 +653,7 @@ def test_a_file_that_is_no_checkpoint_is_one_sentence(
     else:
         path.write_bytes(content[kind])
     said = refused(sample, path)
-    wanted = {"pickle": "is a pickle", "foreign": "saved by this course?"}
+    wanted = {"pickle": "is a pickle", "foreign": "not what they are weights of"}
     assert wanted.get(kind, "is cut short, or no safetensors file") in said
     assert not (tmp_path / "trapped").exists()
 
@@ -658,7 +772,14 @@ def talk(small, encoding, monkeypatch, capfd):
 
         monkeypatch.setattr("builtins.input", ask)
         capfd.readouterr()
-        assert command_line.main(["chat", "--device", "cpu", *words]) == 0
+        always = [
+            "chat",
+            "--device",
+            "cpu",
+            "--weights",
+            "float32",
+        ]  # the last one counts
+        assert command_line.main([*always, *words]) == 0
         assert list(typed) == []  # all that was typed has been read
         return capfd.readouterr().out
 
@@ -886,11 +1007,22 @@ def test_a_talk_with_the_memory_is_a_talk_without(small, encoding, talk, monkeyp
     with_it = talk(*questions, words=["--temperature", "0"])
 
     class Forgetful(commands.Memory):
-        def __init__(self, model):
-            self.step = llama.decode_step
+        def __init__(self, model, decode_step):
+            self.step = decode_step
 
     monkeypatch.setattr(commands, "Memory", Forgetful)
     assert talk(*questions, words=["--temperature", "0"]) == with_it
+
+
+@pytest.mark.parametrize("form", ["bfloat16", None])
+def test_a_talk_in_the_form_asked_for_or_the_fastest(small, encoding, form, capsys):
+    away = copy.deepcopy(small).to("meta")
+    step = commands.writer(small, encoding, form)
+    said = capsys.readouterr().err
+    assert step.__self__.form == form if form else "Tokens a second" in said
+    with pytest.raises(Problem, match="--device cpu"):
+        commands.writer(away, encoding, "int8")
+    assert commands.writer(away, encoding, None) is llama.decode_step
 
 
 def test_the_real_llm_knows_the_capital_of_france(llm, talk, monkeypatch):

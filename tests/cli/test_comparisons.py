@@ -218,12 +218,21 @@ def test_comparisons_leave_the_learners_chance_and_precision_alone():
 
 NOT_COMPARED = {
     "cli.comparisons": "compares",
+    "tokenizer": "gives whole numbers, which are on the CPU",
+    "cli.page": "writes weights as text, from the CPU",
+    "cli.fast_decode": "writes on the CPU only, and says so",
     "autograd": "numpy, which computes on the CPU only",
     "widgets.attention": "draws what `inside` gives, which is on the CPU",
     "widgets.labs": "draws small numbers of its own, and word vectors, on the CPU",
     "scaling": "counts, and fits with numpy",
+    "pieces": "cuts and joins numbers, on the CPU",
+    "tiny_tasks": "draws with numpy, which computes on the CPU only",
+    "widgets.senses": "draws what a model says, and WAV files, on the CPU",
     "mixed_precision": "asks how 16 bits fail, with autocast; its tests run on the CPU",
     "scales": "measures how fast products are, and never looks at them",
+    "patching": "hooks that move what `inside` keeps; its tests run on the CPU",
+    "induction": "trains a tiny model of llama's parts, on the CPU in its lesson",
+    "features": "fits vectors that `inside` gives, which its lesson keeps on the CPU",
     "sizing": "counts shapes on the meta device, which has no numbers",
     "pretrained": "reads files on the CPU; the real LLM has a test of its own, above",
     "cli.commands": "hands --device on to train and sampling",
@@ -318,6 +327,7 @@ def test_writing_and_looking_inside_mix_no_devices(make, shape):
     with OneDevice(), inside.inputs_of(heard) as given, torch.no_grad():
         model(NEW)
         assert all(a.pattern(*one).is_meta for a, one in zip(heard, given))
+    with OneDevice():
         assert (
             step(model, NEW, cache).is_meta and step(model, NEW[:, :1], cache).is_meta
         )

@@ -56,9 +56,13 @@ def test_what_needs_packages_runs_in_the_venv_where_they_are(bare, monkeypatch):
     monkeypatch.setattr(command_line, "missing", lambda packages: ["torch"])
     monkeypatch.setattr(command_line, "venv_python", lambda: bare)
     ran = []
-    monkeypatch.setattr(command_line, "attended", lambda line, env: ran.append(line))
+    monkeypatch.setattr(
+        command_line, "attended", lambda line, cwd, env: ran.append((line, cwd, env))
+    )
     command_line.main(["assignment", "list"])
-    assert ran == [[bare, *words]]
+    [(line, cwd, env)] = ran
+    assert line == [bare, *words] and cwd is None  # paths count from where we are
+    assert str(ROOT) in env["PYTHONPATH"].split(os.pathsep)
 
 
 def test_unknown_lesson_is_one_sentence(bare):

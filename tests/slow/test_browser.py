@@ -36,15 +36,20 @@ except ImportError:  # the fixtures below say what to do
 
 ROOT = Path(__file__).resolve().parents[2]
 MAKERS = {"widgets", "ipywidgets"}  # their parts make widgets, but STILL
-STILL = {"show", "live"}
+STILL = {"show", "live", "hear"}
 CONTROLS = "[role=slider], input[type=text], input[type=checkbox], textarea"
 TABBED = f"{CONTROLS}, button:not([disabled]), [role=button]"
 TYPED = [f"{n} {'Unbelievable! ' * 12}{n} professors and" for n in ("Two", "Three")]
-SHORT = {"07_backprop.trained-step": ["wher", "that"]}  # this one wants four letters
+SHORT = {  # these want four letters, and a sentence of few words
+    "07_backprop.trained-step": ["wher", "that"],
+    "15_beyond_text.lines": ["two dogs see one cat", "one fox calls three geese"],
+}
 # Every kind of widget that the index has, and what is typed into its lines of text.
 KINDS = {
     "analogy_lab": ["queen", "paris"],  # for a word without a vector nothing moves
     "attention_explorer": TYPED,
+    "drawing_pad": [],
+    "melody_box": ["do re mi sol la sol mi re", "la - sol - mi - re -"],
     "merge_explorer": TYPED,
     "next_token_explorer": TYPED,
     "score_lab": [],
@@ -117,7 +122,11 @@ HOLDS_FOCUS = "widget => widget.contains(document.activeElement)"
 # The texts in an area whose contrast with the ground they stand on is below 4.5 (WCAG
 # 2.2, 1.4.3).
 FAINT = """area => {
-    const parts = colour => colour.match(/[0-9.]+/g).map(Number);
+    const parts = colour => {  // rgb(1 2 3) from 0 to 255, color(srgb …) from 0 to 1
+        const found = colour.match(/[0-9.]+/g).map(Number);
+        const whole = colour.startsWith("color(") ? 255 : 1;
+        return found.map((c, i) => i < 3 ? c * whole : c);
+    };
     const light = colour => {
         const [r, g, b] = parts(colour).slice(0, 3).map(c => c / 255)
             .map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
@@ -1027,3 +1036,28 @@ def test_nothing_leaves_and_nothing_fails(lessons, visit):
             "fetch('http://192.0.2.1/').catch(() => console.error('no'))"
         )
     assert here.outside == ["http://192.0.2.1/"] and here.errors
+
+
+def test_a_head_of_the_map_is_pressed_or_reached_by_arrows(lessons):
+    """The sliders follow, and the tokens below show where that head looks."""
+    here = lessons("13_inside.map-explorer")
+    heads, shown = here.widget.locator("svg.heads"), here.widget.locator(".body")
+    readout = here.widget.locator(".widget-readout")
+    assert here.widget.locator("circle.score").count() == 30 * 9
+    before = shown.inner_html()
+    here.widget.locator("rect.press").nth(11 * 9 + 1).click()  # layer 11, head 1
+    # The kernel may still be at the cells below.
+    expect(readout).to_have_text(["11", "1"], timeout=LOADING)
+    expect(heads).to_have_attribute("aria-label", re.compile("head 1 of layer 11, "))
+    assert shown.inner_html() != before
+    heads.focus()
+    for key in ("ArrowRight", "ArrowDown", "ArrowDown"):
+        here.page.keyboard.press(key)
+    expect(readout).to_have_text(["12", "3"])
+    for _ in range(12):  # no further than the last head
+        here.page.keyboard.press("ArrowDown")
+    expect(readout).to_have_text(["12", "8"])
+    expect(heads).to_be_focused()
+    here.widget.locator("[role=slider]").first.focus()
+    here.page.keyboard.press("ArrowRight")
+    expect(heads).to_have_attribute("aria-label", re.compile("head 8 of layer 13, "))

@@ -16,6 +16,7 @@ from test_browser import (
     sync_playwright,
 )
 
+from course_lib.cli.authors import write_model
 from course_lib.files import ROOT
 from course_lib.notebooks import site
 
@@ -31,7 +32,7 @@ every_page = pytest.mark.parametrize("name", PAGES)
 def built(tmp_path_factory) -> Path:
     """The whole site, built once, in a folder whose parent is not there yet."""
     out = tmp_path_factory.mktemp("site") / "new" / "out"
-    site.build(out, bar=False)
+    site.build(out, bar=False, model=write_model)
     return out
 
 
@@ -210,4 +211,20 @@ def test_nothing_was_asked_of_anyone_else(visit):
     assert len(visit.requests) > len(PAGES)
     assert visit.outside == [] and visit.errors == []
     visit.page.evaluate("fetch('http://192.0.2.1/').catch(() => 0)")
+    # The page's own policy refuses it before anyone is asked, and says so.
+    assert visit.outside == [] and "Content Security Policy" in visit.errors[0]
+    visit.errors.clear()
+    visit.page.goto("about:blank")
+    visit.page.evaluate("fetch('http://192.0.2.1/').catch(() => 0)")
     assert visit.outside == ["http://192.0.2.1/"] and visit.errors
+
+
+@pytest.mark.one
+def test_the_site_opens_with_a_model_that_writes(visit):
+    visit.requests.clear()
+    visit.errors.clear()
+    visit.open("index")
+    inside = visit.page.frame_locator(".model")
+    expect(inside.locator("#text")).to_contain_text("One fine morning", timeout=60_000)
+    expect(inside.locator("#state")).to_contain_text("a second", timeout=60_000)
+    assert visit.outside == [] and visit.errors == []
