@@ -203,52 +203,127 @@ def parser() -> argparse.ArgumentParser:
 
 
 def add_train(train) -> None:
-    """The options of `train`."""
-    train.add_argument(
+    """The options of `train`, by what they are of."""
+    train.epilog = (
+        "Without options it takes about three minutes. Ctrl-C stops it, and the same "
+        "command with --resume goes on."
+    )
+    text = train.add_argument_group("the text")
+    text.add_argument(
         "--data",
         default="tinyworld",
-        help="tinyworld, shakespeare, documentation, or a text file of yours",
+        metavar="TEXT",
+        help="a text file of yours, or tinyworld (made here, the default), shakespeare "
+        "(fetched once), documentation (Python's own)",
     )
-    train.add_argument(
-        "--scale",
-        choices=("tiny", "cpu", "t4", "a100", "h100"),
-        default="cpu",
-        help="size of model and run: half a minute, minutes on a CPU; a GPU's (cpu)",
+    text.add_argument(
+        "--lines",
+        action="store_true",
+        help="each line is a text for itself: what the model reads at once begins where "
+        "a line begins",
     )
-    train.add_argument(
-        "--fast", action="store_true", help="the fast recipe: FastGPT and Muon"
-    )
-    train.add_argument("--out", help="the run's folder (runs/DATA-SCALE)")
-    train.add_argument(
-        "--resume", action="store_true", help="go on from the folder's last checkpoint"
-    )
-    train.add_argument("--device", help="cpu, cuda or mps; none: the best here")
-    train.add_argument(
+    text.add_argument(
         "--tokens",
         choices=("characters", "bpe", "gpt2"),
         default="bpe",
-        help="how text becomes ids; bpe learns them from the text (bpe)",
+        help="what it is cut into: characters, pieces of words that are learnt from it "
+        "(bpe, the default), or GPT-2's",
     )
-    train.add_argument(
-        "--vocabulary", type=int, default=1_024, help="of bpe, at most (1024)"
+    text.add_argument(
+        "--vocabulary",
+        type=int,
+        default=1_024,
+        metavar="N",
+        help="how many pieces bpe learns at most (1024)",
     )
-    train.add_argument(
-        "--lines", action="store_true", help="let windows begin where lines begin only"
+    run = train.add_argument_group("the model and its training")
+    run.add_argument(
+        "--scale",
+        choices=("tiny", "cpu", "t4", "a100", "h100"),
+        default="cpu",
+        help="how large both are: half a minute, minutes on a CPU (the default), or for "
+        "a GPU of that name; the README has a table",
     )
-    for name in ("steps", "batch", "context", "every"):
-        train.add_argument(f"--{name}", type=int, help="instead of the scale's")
-    train.add_argument("--seed", type=seed, help="of all that is random (0)")
-    for name in ("rate", "muon"):
-        train.add_argument(f"--{name}", type=float, help="instead of the scale's")
-    train.add_argument(
-        "--accumulate", type=int, default=1, help="parts a batch is read in (1)"
+    run.add_argument(
+        "--fast",
+        action="store_true",
+        help="lesson 08's fast recipe: a better model (FastGPT) and optimiser (Muon); "
+        "a lower loss from as many steps, each of which takes half as long again",
     )
-    train.add_argument("--compile", action="store_true", help="use torch.compile")
-    train.add_argument(
-        "--shard", action="store_true", help="spread the weights (torchrun, FSDP2)"
+    run.add_argument(
+        "--steps",
+        type=int,
+        metavar="N",
+        help="how often the weights are changed; none: the scale's, or fewer where these "
+        "would read the text more than ten times",
     )
-    train.add_argument(
-        "--json", action="store_true", help="a line of JSON a look, and no bar"
+    run.add_argument(
+        "--batch",
+        type=int,
+        metavar="N",
+        help="pieces of text read in a step; none: the scale's",
+    )
+    run.add_argument(
+        "--context",
+        type=int,
+        metavar="N",
+        help="tokens in such a piece, the most that the model can look back on; none: "
+        "the scale's",
+    )
+    run.add_argument(
+        "--rate",
+        type=float,
+        metavar="X",
+        help="how far a step goes (the learning rate at its height); none: the scale's",
+    )
+    run.add_argument(
+        "--muon",
+        type=float,
+        metavar="X",
+        help="the same for Muon, where it is used; 0: AdamW for all weights",
+    )
+    run.add_argument(
+        "--seed", type=seed, help="of all that is random: the same again (0)"
+    )
+    kept = train.add_argument_group("what is kept and said")
+    kept.add_argument(
+        "--out", metavar="FOLDER", help="the run's folder (runs/TEXT-SCALE)"
+    )
+    kept.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the last checkpoint in the folder, as if nothing had happened",
+    )
+    kept.add_argument(
+        "--every",
+        type=int,
+        metavar="N",
+        help="steps between two looks at text that it is not trained on, each with a "
+        "checkpoint; the last two are kept, and the best",
+    )
+    kept.add_argument(
+        "--json", action="store_true", help="say each look in a line of JSON; no bar"
+    )
+    machine = train.add_argument_group("the machine")
+    machine.add_argument(
+        "--device", help="cpu, cuda or mps; none: the best that is here"
+    )
+    machine.add_argument(
+        "--accumulate",
+        type=int,
+        default=1,
+        metavar="N",
+        help="read each step's pieces in so many parts, where memory is short (1)",
+    )
+    machine.add_argument(
+        "--compile",
+        action="store_true",
+        help="let torch.compile work for a minute first: for long runs on a GPU",
+    )
+    machine.add_argument(
+        "--shard",
+        action="store_true",
+        help="under torchrun, spread the weights over its processes (FSDP2)",
     )
 
 
