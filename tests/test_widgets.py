@@ -595,3 +595,28 @@ def test_a_sound_can_be_played_and_has_its_words(monkeypatch):
     assert "<audio" in page["text/html"] and "data:audio/wav" in page["text/html"]
     assert "Nothing at all." in page["text/html"]
     assert page["text/markdown"] == "*Nothing at all.*"
+
+
+PAIRS = [("one", "two"), ("three", "four")]
+
+
+def test_a_pressed_button_changes_the_choices_in_place():
+    choices = [1, 1]
+    axis, box = widgets.pair_chooser(PAIRS, choices)
+    image, buttons, note = box.children[0].children[0], box.children[1], box.children[2]
+    left, right, back = buttons.children
+    assert image.value == figures.png(axis) and "2 are still the program's" in (
+        note.value.replace("&#x27;", "'")
+    )
+    left.click()
+    assert choices == [0, 1] and image.value != figures.png(axis)
+    right.click()
+    assert choices == [0, 1] and "All 2 choices are yours" in note.value
+    back.click()
+    right.click()
+    assert choices == [1, 1]
+
+
+def test_no_choice_of_the_program_is_shown_before_yours():
+    pictures = [widgets.pair_chooser(PAIRS, [which, 0])[0] for which in (0, 1)]
+    assert figures.png(pictures[0]) == figures.png(pictures[1])

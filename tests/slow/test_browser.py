@@ -52,6 +52,7 @@ KINDS = {
     "melody_box": ["do re mi sol la sol mi re", "la - sol - mi - re -"],
     "merge_explorer": TYPED,
     "next_token_explorer": TYPED,
+    "pair_chooser": [],
     "score_lab": [],
     "steer": TYPED,
     "token_explorer": TYPED,
