@@ -19,6 +19,7 @@ from course_lib.files import ROOT, address, version
 FOLDER = ROOT / "notebooks"
 SET_UP = """\
 import sys
+from importlib.util import find_spec
 from subprocess import getstatusoutput
 
 clone = "git clone -q --depth 1 ADDRESS"
@@ -26,6 +27,7 @@ if "google.colab" in sys.modules:
     failed, said = getstatusoutput(f"ls next-token || {clone} -b vVERSION || {clone}")
     assert not failed, said  # git's own words
 sys.path[:0] = ["next-token", ".."]  # Colab's copy, or the folder above this one
+assert find_spec("course_lib"), "Move this notebook into the course's my_lessons."
 from course_lib import devices
 
 print(devices.ready("VERSION"))"""

@@ -130,7 +130,7 @@ def test_cells_are_short(path):
     assert sizes[len(sizes) // 2] <= 8
     assert sizes[int(len(sizes) * 0.9)] <= 16
     assert sizes[-1] <= 30
-    assert len(lines(next(cell for cell in code if cell.id == "set-up"))) <= 9
+    assert len(lines(next(cell for cell in code if cell.id == "set-up"))) <= 11
 
 
 @every_lesson
@@ -183,6 +183,13 @@ def test_set_up_cell_is_the_same_everywhere():
     assert sources == {cells.set_up()}
     assert f'git clone -q --depth 1 {ADDRESS}"' in cells.set_up()
     assert f"-b v{version()}" in cells.set_up()
+
+
+def test_a_lesson_that_was_copied_elsewhere_says_what_to_do(tmp_path):
+    bare = [sys.executable, "-I", "-S", "-c", cells.set_up()]  # nothing is installed
+    done = subprocess.run(bare, cwd=tmp_path, capture_output=True, text=True)
+    last = done.stderr.strip().splitlines()[-1]
+    assert last == "AssertionError: Move this notebook into the course's my_lessons."
 
 
 @every_lesson
