@@ -221,6 +221,7 @@ def test_comparisons_leave_the_learners_chance_and_precision_alone():
 NOT_COMPARED = {
     "cli.comparisons": "compares",
     "tokenizer": "gives whole numbers, which are on the CPU",
+    "files.cache": "sums the bytes of files, with numpy",
     "cli.page": "writes weights as text, from the CPU",
     "cli.fast_decode": "writes on the CPU only, and says so",
     "autograd": "numpy, which computes on the CPU only",
