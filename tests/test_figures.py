@@ -27,6 +27,10 @@ ODD = [
 ]
 DRAWN = {
     "bars": lambda: figures.next_token_bars(ODD, np.linspace(0.9, 0, len(ODD)), "t"),
+    "pages": lambda: figures.pages(
+        {"a $x$": "😀 தமிழ் $x$ _ \\ %", "b": "w " * 900}, "t", 1
+    ),
+    "a page": lambda: figures.pages({"only": ""}),
     "one bar": lambda: figures.next_token_bars(["a"], [0.0], "nothing"),
     "strip": lambda: figures.token_strip([ODD, ODD[:3]], ["one", "two"], "t"),
     "empty strip": lambda: figures.token_strip([[]], ["none"], "t"),

@@ -530,3 +530,28 @@ def test_two_live_pictures_are_two_places(page):
 def test_a_live_picture_without_a_page_is_no_crash():
     assert not InteractiveShell.initialized()
     widgets.live(figures.bars(["a"], [1.0]), "Nowhere.")(figures.bars(["a"], [2.0]))
+
+
+PAIRS = [("one", "two"), ("three", "four")]
+
+
+def test_a_pressed_button_changes_the_choices_in_place():
+    choices = [1, 1]
+    axis, box = widgets.pair_chooser(PAIRS, choices)
+    image, buttons, note = box.children[0].children[0], box.children[1], box.children[2]
+    left, right, back = buttons.children
+    assert image.value == figures.png(axis) and "2 are still the program's" in (
+        note.value.replace("&#x27;", "'")
+    )
+    left.click()
+    assert choices == [0, 1] and image.value != figures.png(axis)
+    right.click()
+    assert choices == [0, 1] and "All 2 choices are yours" in note.value
+    back.click()
+    right.click()
+    assert choices == [1, 1]
+
+
+def test_no_choice_of_the_program_is_shown_before_yours():
+    pictures = [widgets.pair_chooser(PAIRS, [which, 0])[0] for which in (0, 1)]
+    assert figures.png(pictures[0]) == figures.png(pictures[1])

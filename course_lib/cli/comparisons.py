@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from course_lib import (
+    align,
     devices,
     inside,
     kv_cache,
@@ -175,6 +176,23 @@ def looked_ahead(at: torch.device, dtype: torch.dtype) -> torch.Tensor:
     )
 
 
+def pleasing(at: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """Rewards, log-probabilities, and a policy's after one update towards the rewards."""
+    policy, base = (built(GPT, SHAPE, at, dtype) for _ in range(2))
+    ids = torch.tensor([IDS, IDS[::-1]], device=at)
+    counts = align.counted(ids, IDS[9])
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        judge = align.RewardModel(base, end=IDS[9])
+        judge.head.weight += torch.linspace(-1, 1, SHAPE.channels).to(at, dtype)
+    rewards, base_log_p = judge(ids).detach(), align.token_log_p(base, ids).detach()
+    optimizer = torch.optim.SGD(policy.parameters(), lr=0.01)
+    log_p = (align.token_log_p(policy, ids) * counts).sum(1)
+    align.update(policy, optimizer, align.leave_one_out(rewards), log_p)
+    after = align.token_log_p(policy, ids).detach()
+    pay = align.leashed(rewards, after, base_log_p, counts, 0.1)
+    return joined(rewards, base_log_p, after, pay)
+
+
 def word_vectors(at: torch.device, dtype: torch.dtype) -> torch.Tensor:
     """Rows looked up, compared and added; an analogy by itself and among many."""
     table = torch.randn(200, 16, generator=devices.generator(0)).to(at, dtype)
@@ -267,6 +285,7 @@ COMPARISONS = (
         partial(written, Llama, LLAMA, llama.decode_step, CHANCE),
     ),
     Comparison("beams and branches", ("sampling",), ONE_PASS, looked_ahead),
+    Comparison("a reward, and a step towards it", ("align",), ONE_PASS, pleasing),
     Comparison("word vectors", ("vectors",), ONE_PASS, word_vectors),
     Comparison(
         "ten training steps of a GPT",

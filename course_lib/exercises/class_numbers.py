@@ -337,6 +337,26 @@ def grouped(r: random.Random) -> Exercise:
     )  # fmt: skip
 
 
+def preferred(r: random.Random) -> Exercise:
+    one, other = (round(r.uniform(0.3, 2.8), 1) for _ in range(2))
+    right = 1 / (1 + math.exp(other - one))
+    return question(
+        "12.preferred", "a pair of your own", 3,
+        f"A reward model gives one story the reward {one} and another one {other}. With "
+        "what probability does a person pick the first, by Bradley and Terry?",
+        right,
+        [
+            ("the other", 1 - right, "That is the probability of the second."),
+            ("share", one / (one + other),
+             "That is a share of the rewards; take σ of their difference."),
+            ("alone", 1 / (1 + math.exp(-one)),
+             "That is σ of the first reward; take σ of the difference."),
+            ("loss", -math.log(right), "That is the loss, −log p; p is asked for."),
+            ("difference", one - other, "That is the difference; take σ of it."),
+        ],
+    )  # fmt: skip
+
+
 def ring(r: random.Random) -> Exercise:
     ranks, gigabytes = r.randrange(4, 60), r.randrange(3, 90)
     speed = r.randrange(20, 100, 5)
@@ -370,5 +390,5 @@ def whole_rows(matrix: torch.Tensor) -> str:
 QUESTIONS = {
     "00": ruler, "01": parts, "02": angle, "03": weight, "04": neurons,
     "05": warm, "06": weights, "07": slope, "08": rate, "09": cache,
-    "10": reading, "11": grouped, "14": ring,
+    "10": reading, "11": grouped, "12": preferred, "14": ring,
 }  # fmt: skip

@@ -75,6 +75,7 @@ from course_lib.figures.style import (
 from course_lib.figures.tokens import (
     dialled,  # probabilities before and after a dial
     next_token_bars,  # the likeliest next tokens
+    pages,  # texts to read, side by side
     ruler,  # probabilities end to end, and points upon them
     token_strip,  # texts cut into boxed tokens
     tree,  # continuations of a text, as branches

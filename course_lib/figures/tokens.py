@@ -1,5 +1,6 @@
 """Pictures of tokens: what comes next, how a text is cut, what may be drawn."""
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,6 +19,7 @@ from course_lib.figures.style import (
     TEXT,
     blank,
     card,
+    drawable,
     filled,
     plain,
     shades_key,
@@ -255,3 +257,44 @@ def dialled(
     style = {"color": MUTED, "fontsize": 9, "va": "bottom"}
     axis.figure.text(0.2 / 8.0, 0.1 / (0.95 + 0.27 * rows), told, **style)
     return axis
+
+
+MOST_LINES = 14  # of a text on a page
+
+
+def pages(texts: dict[str, str], title: str = "", bright: int | None = None) -> Axes:
+    """Texts to read, side by side, each with its name above it; at most three.
+
+    bright: which one stands out, such as the one that was picked; None: all alike.
+    """
+    wide, letters = 7.6 / len(texts), int(7.6 / len(texts) / 0.081) - 4
+    told = [_lines(text, letters) for text in texts.values()]
+    tall = 0.21 * max(map(len, told)) + 0.55
+    axis = blank(card(8.0, tall + 0.75, title))
+    for i, (name, lines) in enumerate(zip(texts, told)):
+        lit = bright is None or i == bright
+        edge, ink = (KEY, TEXT) if i == bright else (EMPTY, TEXT if lit else MUTED)
+        at = {"facecolor": EMPTY if lit else GROUND, "edgecolor": edge}
+        box = Rectangle((i * wide + 0.06, 0.06), wide - 0.12, tall - 0.12, **at)
+        box.set_linewidth(2.0 if i == bright else 1.0)
+        axis.add_patch(box)
+        style = {"family": MONO, "fontsize": 9, "va": "top"}
+        left, top = i * wide + 0.18, tall - 0.16
+        axis.text(left, top, plain(name), color=KEY if i == bright else MUTED, **style)
+        words = plain("\n".join(lines))
+        axis.text(left, top - 0.26, words, color=ink, linespacing=1.55, **style)
+    axis.set_xlim(0, 7.6)
+    axis.set_ylim(0, tall)
+    return axis
+
+
+def _lines(text: str, letters: int) -> list[str]:
+    """A text cut into lines that fit a page; what is too much ends in "…"."""
+    found = [
+        line
+        for part in text.split("\n")
+        for line in textwrap.wrap(drawable(part), letters) or [""]
+    ]
+    while found and not found[-1]:
+        found.pop()
+    return found if len(found) <= MOST_LINES else [*found[: MOST_LINES - 1], "…"]

@@ -60,9 +60,11 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
 
 
 def joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
-    """Outputs without live views, and pieces of one stream in one piece."""
+    """Outputs without live views and progress bars, a stream's pieces in one piece."""
     kept = []
     for output in outputs:
+        if output.get("name") == "stderr" and is_bar(output.text):
+            continue
         output.get("data", {}).pop(LIVE, None)
         same = kept and output.output_type == kept[-1].output_type == "stream"
         if same and output.name == kept[-1].name:
@@ -70,6 +72,11 @@ def joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
         else:
             kept.append(output)
     return kept
+
+
+def is_bar(text: str) -> bool:
+    """Whether tqdm wrote it: a bar is for who waits, and differs on every machine."""
+    return text.startswith("\r") or not text.strip()
 
 
 def packed(notebook: NotebookNode) -> NotebookNode:

@@ -10,6 +10,9 @@ This file is the index. Of the stage: nobody has to type it.
 from course_lib.widgets.attention import (
     attention_explorer,  # type a text, see where each token looks
 )
+from course_lib.widgets.choosing import (
+    pair_chooser,  # read two texts, press a button for the one that you like more
+)
 from course_lib.widgets.controls import (
     choice,  # one of a few things
     dial,  # a number with a fraction

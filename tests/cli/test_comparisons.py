@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from course_lib import (
+    align,
     devices,
     fast_gpt,
     gpt,
@@ -141,6 +142,7 @@ def off(values):
 
 # One part of each module, and a comparison that must notice when it goes wrong.
 PARTS = [
+    (align, "token_log_p", "a reward, and a step towards it"),
     (gpt, "attend", "logits of a GPT"),
     (gpt, "split_heads", "logits of a GPT"),
     (kv_cache, "attend_from", "a GPT's likeliest text, with a cache"),

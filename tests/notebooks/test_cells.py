@@ -333,6 +333,15 @@ def test_a_fresh_run_keeps_no_live_view_and_joins_what_was_printed():
     assert printed.text == "a\nb\n" and list(picture.data) == ["image/png"]
 
 
+def test_a_fresh_run_keeps_no_progress_bar_and_every_other_complaint():
+    bar, complaint = "\r 50%|█████     | 1/2", "UserWarning: beware"
+    outputs = [
+        nbformat.v4.new_output("stream", name="stderr", text=text)
+        for text in (bar, "\r100%", "\n", complaint)
+    ]
+    assert [one.text for one in refresh.joined(outputs)] == [complaint]
+
+
 # Claims ------------------------------------------------------------------------------
 
 

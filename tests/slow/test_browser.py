@@ -47,6 +47,7 @@ KINDS = {
     "attention_explorer": TYPED,
     "merge_explorer": TYPED,
     "next_token_explorer": TYPED,
+    "pair_chooser": [],
     "score_lab": [],
     "steer": TYPED,
     "token_explorer": TYPED,
