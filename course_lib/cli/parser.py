@@ -240,9 +240,9 @@ def add_train(train) -> None:
     run.add_argument(
         "--scale",
         choices=("tiny", "cpu", "t4", "a100", "h100"),
-        default="cpu",
-        help="how large both are: half a minute, minutes on a CPU (the default), or for "
-        "a GPU of that name; the README has a table",
+        help="how large both are: half a minute, minutes on a CPU, or for a GPU of that "
+        "name; the README has a table (none: cpu, with a model as small as tiny's for a "
+        "text of under half a million characters)",
     )
     run.add_argument(
         "--fast",

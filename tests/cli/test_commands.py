@@ -157,6 +157,25 @@ def test_a_short_text_is_read_ten_times_or_a_warning_is_said(
         )
 
 
+def test_the_model_is_as_large_as_the_text_can_feed_unless_a_scale_is_named():
+    asked = command_line.parser().parse_args
+    plain, named = asked(["train"]), asked(["train", "--scale", "cpu"])
+    short, long = (commands.scale_of(plain, n) for n in (200_000, 1_100_000))
+    cpu = commands.scales.SCALES["cpu"]
+    assert long == cpu == commands.scale_of(named, 200_000)
+    assert (short.shape.layers, short.shape.channels) == (2, 64)
+    assert short.shape.context == short.run.context == cpu.run.context
+    for scale, characters in ((short, 200_000), (long, 1_100_000)):
+        shape, run = commands.settings(plain, scale, 1_024, characters // 3)
+        read = run.steps * run.batch * run.context / (characters / 3)
+        assert read <= commands.READINGS + 0.1
+        weights = pretrained.parameters(commands.GPT(shape))
+        assert 8 < read * characters / weights < 16  # lesson 10's some twelve
+        assert ("short text" in commands.readings(plain, scale, run, 10**6)) == (
+            scale is short
+        )
+
+
 def test_the_best_checkpoint_is_named_at_the_end(tmp_path):
     for step in (20, 30):
         (tmp_path / f"step-{step:08}").mkdir()
@@ -164,6 +183,7 @@ def test_the_best_checkpoint_is_named_at_the_end(tmp_path):
     said = commands.named_best(tmp_path, looks)
     assert "lowest at step-00000020" in said and str(tmp_path / "step-00000020") in said
     assert commands.named_best(tmp_path, {"validation": [(20, 2.0), (30, 1.0)]}) == ""
+    assert commands.named_best(tmp_path, {"validation": [(20, 2.0), (30, 2.01)]}) == ""
     assert commands.named_best(tmp_path, {"validation": []}) == ""
 
 
@@ -371,11 +391,10 @@ def test_100_kb_of_tamil_and_emoji(tmp_path, capfd, tokens):
 
 
 def test_the_scales_models_and_runs_are_possible():
-    assert parser().parse_args(["train"]).scale in scales.SCALES
     for name, scale in scales.SCALES.items():
         shape, config = scale.shape, scale.run
         args = parser().parse_args(["train", "--fast", "--scale", name])
-        fast_shape, fast = commands.settings(args, 77)
+        fast_shape, fast = commands.settings(args, scale, 77)
         assert fast_shape.vocabulary == 77 and fast_shape.context == fast.context
         assert shape.context == config.context and fast.steps == config.steps
         assert fast.muon > 0 == config.muon
@@ -384,7 +403,8 @@ def test_the_scales_models_and_runs_are_possible():
 
 def test_what_the_command_line_gives_comes_before_the_scale(own):
     words = "train --fast --rate 0.5 --muon 0 --context 9 --batch 6 --accumulate 3"
-    shape, config = commands.settings(parser().parse_args(words.split()), 5)
+    args = parser().parse_args(words.split())
+    shape, config = commands.settings(args, commands.scale_of(args), 5)
     assert (config.rate, config.muon, config.context, shape.context) == (0.5, 0, 9, 9)
     assert (config.batch, config.accumulate, config.warmup) == (6, 3, 20)
 
