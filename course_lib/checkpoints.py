@@ -178,7 +178,10 @@ def load(folder: Path) -> Checkpoint:
     path = whole(folder)
     weights, about = tensors(path / WEIGHTS)
     optimizer, _ = tensors(path / OPTIMIZER)
-    record = json.loads((path / RECORD).read_text(encoding="utf-8"))
+    try:
+        record = json.loads((path / RECORD).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise Problem(f"{path / RECORD} is no record of a run ({error}).") from error
     return Checkpoint(weights, optimizer, record, about)
 
 
@@ -222,7 +225,8 @@ def verify(path: Path, *names: str) -> None:
                 raise ValueError(f"{name} has changed since it was saved")
     except FileNotFoundError as error:
         lost = Path(error.filename).name
-        raise Problem(f"{path} is damaged ({lost} is missing).") from error
+        older = ", or of an older course" if lost == SUMS else ""
+        raise Problem(f"{path} is damaged{older} ({lost} is missing).") from error
     except (OSError, ValueError) as error:
         raise Problem(f"{path} is damaged ({error}).") from error
 

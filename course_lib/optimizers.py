@@ -13,6 +13,7 @@ from torch import nn
 from course_lib import distributed
 from course_lib.distributed import shard_like
 
+ADAMW, MUON = ("step", "exp_avg", "exp_avg_sq"), ("average",)  # kinds of their state
 BETAS = (0.9, 0.95)  # how long AdamW remembers gradients, and their squares
 
 
@@ -64,7 +65,11 @@ def load_state_dict(
     weights: dict[str, nn.Parameter],
     optimizers: list[torch.optim.Optimizer],
 ) -> None:
-    """Give the optimisers back what `state_dict` gave, spread as the weights are now."""
+    """Give the optimisers back what `state_dict` gave, spread as the weights are now.
+
+    Raises ValueError for the state of other weights, or of other optimisers.
+    """
+    check_state(state, weights, optimizers)
     names = {weight: name for name, weight in weights.items()}
     for optimizer in optimizers:
         for weight in [w for group in optimizer.param_groups for w in group["params"]]:
@@ -74,6 +79,26 @@ def load_state_dict(
                 whole = one.shape != weight.shape  # the count of AdamW's steps
                 here = one.to(at, copy=True) if whole else shard_like(one, weight)
                 optimizer.state[weight][key.removeprefix(first)] = here
+
+
+def check_state(
+    state: dict[str, torch.Tensor],
+    weights: dict[str, nn.Parameter],
+    optimizers: list[torch.optim.Optimizer],
+) -> None:
+    """Raise ValueError unless a state is of these optimisers' weights, kind by kind."""
+    names, known = {weight: name for name, weight in weights.items()}, set()
+    for optimizer in optimizers:
+        kinds = MUON if isinstance(optimizer, Muon) else ADAMW
+        for weight in [w for group in optimizer.param_groups for w in group["params"]]:
+            wanted = {f"{names[weight]}.{kind}" for kind in kinds}
+            known |= wanted
+            there = wanted & set(state)  # none: a weight that nothing has moved yet
+            shapes = {state[key].shape for key in there if not key.endswith(".step")}
+            if there not in (wanted, set()) or shapes - {weight.shape}:
+                raise ValueError(f"the optimiser's state of {names[weight]}")
+    if set(state) - known:
+        raise ValueError("the optimiser's state is of other weights")
 
 
 class Muon(torch.optim.Optimizer):

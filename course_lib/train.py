@@ -88,8 +88,9 @@ class History:
     @staticmethod
     def of(record: dict) -> "History":
         """A history that was kept as JSON, which knows no pairs."""
-        pairs = [tuple(pair) for pair in record["validation"]]
-        return History(record["losses"], pairs, record["seconds"])
+        losses = [float(loss) for loss in record["losses"]]
+        pairs = [(int(step), float(loss)) for step, loss in record["validation"]]
+        return History(losses, pairs, float(record["seconds"]))
 
 
 # Parts ------------------------------------------------------------------------------
@@ -292,7 +293,13 @@ def begin(
         load_state_dict(last.optimizer, run.weights, run.optimizers)
         run.scaler.load_state_dict(last.record["scaler"])
         run.history = History.of(last.record["history"])
-    except (KeyError, TypeError, AttributeError) as error:
+        counts = [
+            int(n) for name, n in last.optimizer.items() if name.endswith(".step")
+        ]
+        done = run.history.step
+        if max(counts, default=0) > done or (done and not last.optimizer):
+            raise ValueError("its losses and its steps")
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise Problem(
             f"The checkpoint is not of a run that this version can go on with ({error!r} "
             "went wrong): start again in another folder."

@@ -718,6 +718,41 @@ def test_half_precision_learns_nearly_the_same_and_goes_on(
     assert same_weights(whole, again)
 
 
+def history(**change):
+    return lambda kept: kept.record["history"].update(change)
+
+
+FOREIGN = {
+    "no losses": lambda kept: kept.record["history"].pop("losses"),
+    "no history": lambda kept: kept.record.pop("history"),
+    "no numbers": lambda kept: kept.record.pop("config"),
+    "no text": lambda kept: kept.record.pop("text"),
+    "no scaler": lambda kept: kept.record.pop("scaler"),
+    "losses a text": history(losses="2.0"),
+    "losses of text": history(losses=["a"] * 20),
+    "losses fewer": history(losses=[2.0]),
+    "looks a number": history(validation=3),
+    "looks cut short": history(validation=[[10]]),
+    "seconds a text": history(seconds="long"),
+    "no state": lambda kept: kept.optimizer.clear(),
+    "a state less": lambda kept: kept.optimizer.popitem(),
+    "a state more": lambda kept: kept.optimizer.update({"a.exp_avg": torch.ones(2)}),
+    "another shape": lambda kept: kept.optimizer.update(
+        {name: torch.ones(3) for name in kept.optimizer if name.endswith("exp_avg")}
+    ),
+}
+
+
+@pytest.mark.parametrize("what", FOREIGN)
+def test_a_checkpoint_that_is_of_no_run_of_ours_is_not_resumed(tmp_path, what):
+    go(new(), SHORT, tmp_path)
+    kept = checkpoints.load(tmp_path)
+    FOREIGN[what](kept)
+    cpu, text = torch.device("cpu"), kept.record.get("text", "")
+    words = refused(Problem, train.begin, new(), SHORT, cpu, text, kept)
+    assert "is not of a run that this version can go on with" in words
+
+
 def test_a_resumed_run_scales_its_gradients_as_before(monkeypatch):
     monkeypatch.setitem(devices.PRECISION, "cpu", torch.float16)
     cpu = torch.device("cpu")
