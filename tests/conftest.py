@@ -12,6 +12,21 @@ from course_lib.files import ROOT, cache, sources
 torch.set_num_threads(int(os.environ.get("COURSE_THREADS", "2")))
 
 
+# Notebooks that students might hand in: nbval would run them as lessons.
+collect_ignore_glob = ["grading/cases/*"]
+
+
+@pytest.fixture(autouse=True)
+def no_shell_is_left():
+    """IPython's shell takes the place of `__main__`, which starting processes need."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
+    core = sys.modules.get("IPython.core.interactiveshell")
+    if core and core.InteractiveShell.initialized():
+        core.InteractiveShell.clear_instance()
+
+
 def pytest_addoption(parser):
     """Tests in tests/slow are thorough: those marked `one` stand for them by default."""
     parser.addoption(

@@ -188,7 +188,7 @@ def test_a_lesson_leaves_no_tensor_behind(card, short, path, tmp_path, monkeypat
                 failed[cell.id] = f"{type(error).__name__}: {error}"
     wrong_place = re.compile(f"{pretended.REFUSED}|{pretended.AT}")
     assert not {id: said for id, said in failed.items() if wrong_place.search(said)}
-    assert ran > 0.8 * (ran + len(failed)), failed
+    assert ran > 0.7 * (ran + len(failed)), failed
 
 
 # The script for a real one ------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Grading and its sandbox: nobody gains by cheating, nobody loses by luck."""
 
+import ast
 import contextlib
 import csv
 import json
@@ -62,8 +63,9 @@ def test_what_lessons_import_is_loaded_before_the_files_are_hidden():
     for number in NUMBERS:
         for cell in read(path_of(number)).cells:
             if cell.cell_type == "code":
-                found = re.findall(r"(?m)^from course_lib import (.+)", cell.source)
-                wanted |= {name.split()[0] for one in found for name in one.split(",")}
+                for node in ast.walk(ast.parse(cell.source)):
+                    if isinstance(node, ast.ImportFrom) and node.module == "course_lib":
+                        wanted |= {one.name for one in node.names}
                 wanted |= set(re.findall(r"(?m)^from course_lib\.(\w+)", cell.source))
     assert len(wanted) > 15
     code = "import sys\nfrom course_lib.grading import sandbox\nsandbox.load()\n"

@@ -90,7 +90,11 @@ def test_a_room_shows_python_and_little_else(room):
     seen = set(ask_inside(room, "import os; print(*os.listdir('/'))").split())
     top = {one.split("/")[1] for one in [sys.prefix, sys.base_prefix]}
     assert not {"home", "proc", "sys", "run", "var", "opt"} - top & seen
-    assert not ask_inside(room, "import os; print(*os.listdir('/tmp'))")
+    ours = {
+        one.split("/")[2] for one in (sys.prefix, sys.base_prefix) if "/tmp/" in one
+    }
+    found = ask_inside(room, "import os; print(*os.listdir('/tmp'))").split()
+    assert set(found) <= ours
     devices = ask_inside(room, "import os; print(*sorted(os.listdir('/dev')))")
     assert devices == "full null random urandom zero"
     assert ask_inside(room, "import numpy; print(numpy.ones(2).sum())") == "2.0"
