@@ -12,10 +12,6 @@ from course_lib.files import ROOT, cache, sources
 torch.set_num_threads(int(os.environ.get("COURSE_THREADS", "2")))
 
 
-# Notebooks that students might hand in: nbval would run them as lessons.
-collect_ignore_glob = ["grading/cases/*"]
-
-
 @pytest.fixture(autouse=True)
 def no_shell_is_left():
     """IPython's shell takes the place of `__main__`, which starting processes need."""
@@ -129,4 +125,4 @@ def own_cache(tmp_path, monkeypatch):
 
 
 # Deliberately broken notebooks: test_cells.py shows that a run fails on them.
-collect_ignore_glob = ["notebooks/broken/*"]
+collect_ignore_glob = ["notebooks/broken/*", "grading/cases/*"]
