@@ -545,7 +545,8 @@ def picture(here: Visit) -> str:
 def await_picture(here: Visit, before: str) -> None:
     """Wait until the widget's picture is another one than before."""
     image = here.image.element_handle()
-    here.page.wait_for_function(CHANGED, arg=[image, before], polling=50)
+    more = {"polling": 50, "timeout": LOADING}  # a lesson may be training still
+    here.page.wait_for_function(CHANGED, arg=[image, before], **more)
 
 
 def type_into(here: Visit, box, text: str) -> None:
