@@ -5,6 +5,7 @@ real Chromium opens them, types, presses keys and clicks. Nothing may leave this
 """
 
 import ast
+import contextlib
 import dis
 import importlib.util
 import inspect
@@ -419,25 +420,32 @@ def stop(process: subprocess.Popen) -> None:
         process.wait()
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    """A Chromium without a window."""
+@contextlib.contextmanager
+def chromium() -> Iterator:
+    """A Chromium without a window, which reaches nothing but this machine."""
     if sync_playwright is None:
         missing("playwright", "Run: pip install -r tests/requirements.txt")
     program = next(filter(None, map(shutil.which, CHROMIUMS)), None)
     if program is None:
         missing("Chromium", "Install it, for instance: sudo apt install chromium")
-    expect.set_options(timeout=WAIT)
     with sync_playwright() as play:
         # Everything that is not on this machine goes to a proxy that isn't there. (To
         # abort it with playwright's route() would turn off the browser's cache.)
         nowhere = {"server": "http://127.0.0.1:9", "bypass": "127.0.0.1"}
         look = {"executable_path": program, "args": QUIET, "proxy": nowhere}
-        browser = play.chromium.launch(**look)
-        context = browser.new_context(viewport={"width": 1280, "height": 900})
+        started = play.chromium.launch(**look)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    """A window of 1280 by 900 pixels, and what waits for it."""
+    with chromium() as started:
+        expect.set_options(timeout=WAIT)
+        context = started.new_context(viewport={"width": 1280, "height": 900})
         context.set_default_timeout(WAIT)
         yield context
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,20 +1,11 @@
 """The site in a real browser, with no network: it fits, reads well, and asks nobody."""
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_browser import (
-    CHROMIUMS,
-    FAINT,
-    QUIET,
-    expect,
-    local,
-    missing,
-    sync_playwright,
-)
+from test_browser import FAINT, chromium, expect, local
 
 from course_lib.cli.authors import write_model
 from course_lib.files import ROOT
@@ -68,17 +59,8 @@ class Visit:
 @pytest.fixture(scope="module")
 def visit(built) -> Iterator[Visit]:
     """A Chromium that looks at the site from the disk and reaches nothing else."""
-    if sync_playwright is None:
-        missing("playwright", "Run: pip install -r tests/requirements.txt")
-    program = next(filter(None, map(shutil.which, CHROMIUMS)), None)
-    if program is None:
-        missing("Chromium", "Install it, for instance: sudo apt install chromium")
-    with sync_playwright() as play:
-        nowhere = {"server": "http://127.0.0.1:9", "bypass": "127.0.0.1"}
-        look = {"executable_path": program, "args": QUIET, "proxy": nowhere}
-        browser = play.chromium.launch(**look)
-        yield Visit(browser.new_page(), built)
-        browser.close()
+    with chromium() as started:
+        yield Visit(started.new_page(), built)
 
 
 # What may be scrolled sideways: code, wide tables, long formulas, and
