@@ -21,7 +21,7 @@ from course_lib.files import address
 
 HOME = Path(__file__).parent / "page_template"
 KINDS = ("gpt", "fast")
-MOST = 20_000_000  # weights: 40 MB in float16, some five tokens a second
+MOST = 20_000_000  # weights: 40 MB in float16, and a twentieth of the small one's pace
 BEGINNING = "\n"  # where a model begins that is given nothing
 # How JavaScript writes what the course's patterns call \s and \S.
 SPACE = {r"\s": r"\p{White_Space}", r"\S": r"\P{White_Space}"}
