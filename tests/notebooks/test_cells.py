@@ -152,6 +152,16 @@ def test_prose_is_short_and_never_says_it_is_easy(path):
             assert len(cell.source.split()) <= 75, cell.id
 
 
+def test_every_lesson_leads_on_to_the_next():
+    paths = cells.paths()
+    for path, after in zip(paths, paths[1:]):
+        prose = "\n".join(cell.source for cell in markdown(cells.read(path)))
+        (end,) = re.findall(r"\*\*Next:\*\*.*", prose)
+        assert f"[lesson {after.name[:2]}]({after.name})" in end, path.name
+        title = cells.read(after).cells[0].source.splitlines()[0].removeprefix("# ")
+        assert title.lower() in end.lower(), path.name
+
+
 @every_lesson
 def test_printed_output_is_short(path):
     for cell in code_cells(cells.read(path)):
