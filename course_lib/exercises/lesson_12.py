@@ -94,11 +94,12 @@ MASK_PROMPT = Exercise(
     title="mask the prompt",
     minutes=10,
     rule=(
-        "`prompt` and `answer` are lists of ids, each with at least one. Return a tuple of two "
-        "lists, the inputs and the targets for training. Inputs: prompt and answer in a row, "
-        "without the last id. Targets: for each input the id that comes next if that belongs to "
-        "the answer, and `IGNORED` (−100, which torch's cross-entropy leaves out) if it "
-        "belongs to the prompt."
+        "`prompt` and `answer` are lists of ids, each with at least one. Return a "
+        "tuple of two lists of one length: the inputs and the targets for training. "
+        "Inputs: the prompt, then the answer without its last id. Targets: for each "
+        "input the id that comes next, but `IGNORED` (−100, which torch's "
+        "cross-entropy leaves out) where that next id belongs to the prompt. For the "
+        "prompt [5, 6] and the answer [7, 3]: ([5, 6, 7], [−100, 7, 3])."
     ),
     reference=align.mask_prompt,
     checks=(
@@ -193,10 +194,12 @@ BRADLEY_TERRY = Exercise(
     title="a loss from preferences",
     minutes=8,
     rule=(
-        "`better` and `worse` (B,) are the rewards of the texts of B pairs: of the one that was "
-        "picked, and of the other. By the reward model the picked one wins with the "
-        "probability σ(better − worse), where σ(x) = 1 / (1 + e⁻ˣ). Return the mean of −log "
-        "of that probability: one number, a tensor. Differences may be as large as 900."
+        "There are B pairs of texts. `better` (B,) holds the reward of the text that "
+        "was picked in each pair, `worse` (B,) that of the other. The reward model "
+        "says that the picked one wins with probability σ(better − worse), where "
+        "σ(x) = 1 / (1 + e⁻ˣ). Return the mean of −log of that probability over the "
+        "pairs: a tensor of one number. A difference may be 900 or −900, and the "
+        "loss must stay finite."
     ),
     reference=align.bradley_terry,
     checks=(
@@ -274,20 +277,21 @@ LEAVE_ONE_OUT = Exercise(
     title="better than the others?",
     minutes=6,
     rule=(
-        "`rewards` (B,) are the rewards of B texts, at least two, of one update. Return for "
-        "each its reward less the mean of the *other* B − 1: a tensor (B,). (A text's "
-        "own reward must not be in what is taken off it, or it pulls its own advantage down.)"
+        "`rewards` (B,) are the rewards of B texts, at least two. Return for each "
+        "text its reward minus the mean reward of the *other* B − 1: a tensor (B,). "
+        "For rewards 1, 2, 6: −3, −1.5, 4.5. (A text's own reward must not be in "
+        "that mean: a good text would raise the mean that it is compared with.)"
     ),
     reference=align.leave_one_out,
     checks=(
         Check(
             "some texts", 2, "takes the others' mean off each reward",
-            "The others' sum is the sum of all less the one. They are B − 1.",
+            "The sum of all, minus the text's own, is that of the B − 1 others.",
             agrees(one_by_one, some_rewards, LOO_MISTAKES),
         ),
         Check(
             "two, and equal ones", 1, "does so for two texts, and gives 0 where all are alike",
-            "Of two texts each has one other.",
+            "With two texts, the mean of the others is the one other reward.",
             agrees(one_by_one, two_rewards, LOO_MISTAKES),
         ),
     ),
@@ -378,9 +382,10 @@ LEASHED = Exercise(
     rule=(
         "A policy has written B texts and got `rewards` (B,) for them. `log_p` and "
         "`base_log_p` (B, T) are log p of each token, by the policy and by the base; `counts` "
-        "(B, T) is 1.0 where a token of the text stands and 0.0 for prompt and padding. Return "
-        "a tensor (B,): each reward less β (`beta`) times how much more log p the policy gives to "
-        "the whole text than the base."
+        "(B, T) is 1.0 where a token of the text stands and 0.0 for prompt and "
+        "padding. Log p of a text is the sum of log p of its tokens. Return a tensor "
+        "(B,): for each text its reward minus β (`beta`) times (its log p by the "
+        "policy minus its log p by the base)."
     ),
     reference=align.leashed,
     checks=(
@@ -476,7 +481,8 @@ DPO = Exercise(
         "Four tensors (B,) of log p of whole texts: `better` and `worse` by the policy, "
         "`base_better` and `base_worse` by the base. How far a text *rose* is its log p by the policy "
         "less its log p by the base. Return the mean over the pairs of −log σ(β · (rise of the "
-        "better − rise of the worse)): one number, a tensor. Rises may be far apart."
+        "better − rise of the worse)): a tensor of one number. It must stay "
+        "finite where the rises are far apart."
     ),
     reference=align.dpo,
     checks=(
@@ -486,8 +492,8 @@ DPO = Exercise(
             agrees(rise_by_rise, some_policies, DPO_MISTAKES),
         ),
         Check(
-            "at the start", 1, "is ln 2 while policy and base are one, and bears any rise",
-            "Policy = base: all rises are 0, and −log σ(0) = ln 2.",
+            "at the start", 1, "is right where policy is base, and bears any rise",
+            "Policy = base: all rises are 0. What is −log σ(0)?",
             agrees(rise_by_rise, at_the_start, DPO_MISTAKES),
         ),
     ),
