@@ -200,7 +200,7 @@ def readings(
     times = config.steps * config.batch * config.context / tokens
     said = f"{config.steps:,} steps read the text {times:.1f} times."
     if scale.shape.layers < scales.SCALES[scale.name].shape.layers:
-        said = f"A short text teaches a small model most; --scale cpu is larger. {said}"
+        said = f"A short text suits a small model; --scale cpu is larger. {said}"
     usual = scale.run.steps
     if args.steps is None and config.steps < usual:
         return (
