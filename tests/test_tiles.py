@@ -74,7 +74,9 @@ def test_the_neurons_named_are_those_that_fire_most_and_add_up(model):
         )
         whole = (fired[layer] * (down.T @ slope)).sum()
         bias = (
-            0 if block.mlp.down.bias is None else block.mlp.down.bias.detach().double() @ slope
+            0
+            if block.mlp.down.bias is None
+            else block.mlp.down.bias.detach().double() @ slope
         )
         assert view.adds((layer, "mlp")) == pytest.approx(float(whole + bias), abs=1e-4)
 
