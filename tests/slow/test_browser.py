@@ -78,6 +78,9 @@ TOKEN = "test-browser"
 STARTING = 60  # seconds that JupyterLab may take to start
 WAIT = 20_000  # milliseconds that anything on a page may take
 LOADING = 120_000  # milliseconds that a lesson may take to load its model
+TRAINING = (
+    480_000  # until all cells of a lesson have run, a small model trained included
+)
 # What a picture's pixels add up to, at half its size, which is quicker; of a view made of
 # elements, what it holds. Nothing: not yet there.
 PIXELS = """image => {
@@ -152,7 +155,7 @@ FAINT = """area => {
         .map(e => `${e.tagName}.${e.className}: ${contrast(e)}`);
 }"""
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
 
 def missing(what: str, remedy: str) -> None:
@@ -501,6 +504,7 @@ def lessons(visit, lab) -> Callable:
         here.page.bring_to_front()  # a page behind another is slow and misses keys
         expect(here.widget).to_be_visible(timeout=LOADING)
         await_picture(here, "")
+        idle(here, TRAINING)  # until then a kernel answers nobody
         return here
 
     return get
@@ -518,10 +522,13 @@ def open_lesson(lab: Lab, here: Visit, lesson: str) -> None:
     # A workspace of its own: otherwise JupyterLab opens the other lessons' tabs, too.
     tree = f"{lab.address}/lab/workspaces/{lesson}/tree/{lesson}.ipynb"
     here.page.goto(f"{tree}?token={TOKEN}")
-    # A cell run before this would be met with a dialog that asks for a kernel.
-    ready = "Python 3 (ipykernel) | Idle"
+    idle(here, LOADING)  # a cell run before would be met with a dialog: which kernel?
+
+
+def idle(here: Visit, timeout: int) -> None:
+    """Wait until the kernel has nothing to do."""
     bar = here.page.locator("#jp-main-statusbar")
-    expect(bar).to_contain_text(ready, timeout=LOADING)
+    expect(bar).to_contain_text("Python 3 (ipykernel) | Idle", timeout=timeout)
 
 
 def run_lesson(page: Visit, lesson: str) -> list[Visit]:
@@ -891,7 +898,9 @@ def test_a_tile_pressed_by_keyboard_is_switched_off(lessons, llm):
     expect(said(here)).to_contain_text("the MLP of layer 0 off")
     expect(last).to_have_attribute("aria-label", re.compile("It is switched off"))
     changes = {(0, "mlp"): patching.off}
-    view = tiles.look(model, encoding.encode(text), changes, encoding.encode(" Paris")[0])
+    view = tiles.look(
+        model, encoding.encode(text), changes, encoding.encode(" Paris")[0]
+    )
     percent = f"{100 * view.probability:.1f} %"
     expect(said(here)).to_contain_text(
         percent if view.probability >= 0.0005 else "to < 0.1 %"
