@@ -82,7 +82,10 @@ def test_a_press_switches_off_and_another_switches_on(box, model, encoding):
         ),
         abs=1e-6,
     )
-    assert "head 2 of layer 1 off" in view.shown["said"]
+    before, after = (machine_view.percent(here[when]) for when in ("before", "after"))
+    assert before != after
+    assert "head 2 of layer 1 off, " in view.shown["said"]
+    assert f"goes from {before} to {after}; " in view.shown["said"]
     ask(view, token=first["token_id"])
     assert view.shown == first
 
@@ -118,7 +121,7 @@ def test_the_three_that_tell_most_come_with_their_numbers(machine, model, encodi
         ).probability
         assert f"{abs(machine.view.adds(part)):.2f}" in one["words"]
         assert one["words"].endswith(f"to {machine_view.percent(then)}.")
-    machine.change([[*found[0]["part"], "off"]])
+    machine.change([[*found[0]["part"], "taken"]])  # it adds much still
     again = machine.shown(telling=True)["telling"]
     assert found[0]["part"] not in [one["part"] for one in again]
 
