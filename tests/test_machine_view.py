@@ -82,12 +82,21 @@ def test_a_press_switches_off_and_another_switches_on(box, model, encoding):
         ),
         abs=1e-6,
     )
-    before, after = (machine_view.percent(here[when]) for when in ("before", "after"))
-    assert before != after
     assert "head 2 of layer 1 off, " in view.shown["said"]
-    assert f"goes from {before} to {after}; " in view.shown["said"]
     ask(view, token=first["token_id"])
     assert view.shown == first
+
+
+def test_the_sentence_says_before_and_after(machine, model):
+    machine.change([[0, "mlp", "off"], [1, "mlp", "off"]])
+    ids, token = torch.tensor([machine.ids]), machine.view.token
+    before = float(model(ids)[0, -1].softmax(-1)[token])
+    with patching.changed(model, {(n, "mlp"): patching.off for n in (0, 1)}):
+        after = float(model(ids)[0, -1].softmax(-1)[token])
+    before, after = machine_view.percent(before), machine_view.percent(after)
+    assert before != after
+    assert "With 2 parts changed, " in machine.said()
+    assert f"goes from {before} to {after}; " in machine.said()
 
 
 def test_a_part_is_taken_from_the_other_text(box, model, encoding):
