@@ -39,6 +39,8 @@ class View:
     firing: torch.Tensor  # the neurons that fire most at the end: numbers (L, 5)
     fires: torch.Tensor  # how strongly they fire (L, 5)
     brings: torch.Tensor  # what each of them adds to the logit (L, 5)
+    leaders: torch.Tensor  # each MLP's neuron that adds or takes away most (L)
+    leads: torch.Tensor  # what that one adds (L)
 
     @property
     def logit(self) -> float:
@@ -70,7 +72,8 @@ class View:
         layers, heads = self.heads.shape
         kinds = [*range(heads), "mlp"]
         parts = [(layer, kind) for layer in range(layers) for kind in kinds]
-        left = [part for part in parts if part not in set(but)]
+        out = set(but)
+        left = [part for part in parts if part not in out]
         return sorted(left, key=lambda part: -abs(self.adds(part)))[:count]
 
 
@@ -104,13 +107,16 @@ def take_apart(
     layers = range(len(blocks))
     heads = range(patterns[0].shape[0])
     slope, _ = inside.direction(reading, token, against)
-    firing, fires, brings = [], [], []
+    firing, fires, brings, leaders, leads = [], [], [], [], []
     for down, given in zip(downs, fired):
         now = given[0][0, -1].double()  # (M)
         most = now.abs().topk(min(MOST_FIRING, len(now))).indices
         firing.append(most)
         fires.append(now[most])
-        brings.append(now[most] * (down.weight[:, most].double().T @ slope))
+        each = now * (down.weight.double().T @ slope)  # (M)
+        brings.append(each[most])
+        leaders.append(each.abs().argmax())
+        leads.append(each[leaders[-1]])
     return View(
         reading=reading,
         token=token,
@@ -125,6 +131,8 @@ def take_apart(
         firing=torch.stack(firing).cpu(),
         fires=torch.stack(fires).cpu(),
         brings=torch.stack(brings).cpu(),
+        leaders=torch.stack(leaders).cpu(),
+        leads=torch.stack(leads).cpu(),
     )
 
 
@@ -139,10 +147,3 @@ def without(
     later = {p: change for p, change in (changes or {}).items() if p[0] >= part[0]}
     last = patching.with_changes(view.reading, later | {part: patching.off})
     return float(last.double().softmax(-1)[view.token])
-
-
-def layer_of(model: nn.Module, layer: int) -> list[Part]:
-    """All parts of a layer: its heads, then its MLP."""
-    size = model.config.head_size
-    heads = model.blocks[layer].attention.output.in_features // size
-    return [*((layer, head) for head in range(heads)), (layer, "mlp")]

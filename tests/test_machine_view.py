@@ -43,6 +43,7 @@ def box(model, encoding):
 
 def ask(view, **asked):
     now = {"changed": [], "token": None, "against": None, "telling": False}
+    now["text"] = view.shown["text"]
     view.asked = now | {"turn": view.asked.get("turn", 0) + 1} | asked
 
 
@@ -84,7 +85,7 @@ def test_a_press_switches_off_and_another_switches_on(box, model, encoding):
     )
     assert "head 2 of layer 1 off, " in view.shown["said"]
     ask(view, token=first["token_id"])
-    assert view.shown == first
+    assert view.shown | {"turn": 0} == first
 
 
 def test_the_sentence_says_before_and_after(machine, model):
@@ -137,6 +138,48 @@ def test_the_three_that_tell_most_come_with_their_numbers(machine, model, encodi
     assert found[0]["part"] not in [one["part"] for one in again]
 
 
+def test_a_press_upon_a_text_that_has_gone_does_nothing(box):
+    view = box.children[-1]
+    old = view.shown["text"]
+    box.children[0].value = "A dog ran to a park"
+    first = view.shown
+    ask(view, text=old, changed=[[0, 0, "off"]])
+    assert view.shown == first
+
+
+def test_an_error_in_the_kernel_is_said(box, model, monkeypatch):
+    view = box.children[-1]
+    monkeypatch.setattr(tiles, "take_apart", lambda *_: 1 / 0)
+    ask(view, changed=[[0, 0, "off"]])
+    assert view.shown["said"] == "ZeroDivisionError: division by zero"
+    box.children[0].value = "A dog ran to a park"
+    assert view.shown["tokens"] == [] and "ZeroDivision" in view.shown["said"]
+
+
+def test_the_end_of_a_long_text_is_read(model, encoding):
+    machine = machine_view.Machine(model, encoding)
+    note = machine.read("word " * 90 + "The capital of Japan is")
+    assert note == "Only the last 30 tokens are read."
+    assert machine.word(machine.ids[-1]) == "·is"
+
+
+def test_what_is_compared_can_be_chosen_from_the_start(model, encoding):
+    pytest.importorskip("anywidget")
+    _, box = machine_view.machine_view(model, encoding, TEXT, OTHER, 5, 9)
+    view, other = box.children[-1], inside.logits(model, encoding.encode(OTHER))
+    assert (view.shown["token_id"], view.shown["against_id"]) == (5, 9)
+    listed = {one["id"] for one in view.shown["best"]}
+    assert len(view.shown["best"]) == machine_view.MOST_BARS
+    assert {5, 9, int(other[-1].argmax())} <= listed
+    ask(view, token=5, against=9, telling=True)
+    words = view.shown["telling"][0]["words"]
+    assert f"“{encoding.decode([5])}” less “{encoding.decode([9])}”" in words
+
+
+def test_a_row_without_a_token_is_named_by_its_number(machine):
+    assert machine.word(49_151) and machine.word(60_000) == "⟨60000⟩"
+
+
 def test_a_new_text_is_read_with_all_parts_on(box, encoding):
     view = box.children[-1]
     ask(view, changed=[[0, 0, "off"]])
@@ -161,7 +204,7 @@ def test_odd_and_long_texts(model, encoding, text):
     machine = machine_view.Machine(model, encoding)
     note = machine.read(text)
     assert len(machine.ids) <= machine_view.MOST_TOKENS
-    assert ("first 30" in note) == (len(encoding.encode(text)) > 30)
+    assert ("last 30" in note) == (len(encoding.encode(text)) > 30)
     machine.shown(note, telling=True)
     assert machine.drawn().figure is not None
 

@@ -72,7 +72,10 @@ def test_the_neurons_named_are_those_that_fire_most_and_add_up(model):
         assert torch.allclose(
             view.brings[layer], fired[layer][order] * (down.T @ slope)[order]
         )
-        whole = (fired[layer] * (down.T @ slope)).sum()
+        each = fired[layer] * (down.T @ slope)
+        assert view.leaders[layer] == each.abs().argmax()
+        assert torch.allclose(view.leads[layer], each[view.leaders[layer]])
+        whole = each.sum()
         bias = (
             0
             if block.mlp.down.bias is None
@@ -97,7 +100,7 @@ def test_the_strongest_parts_come_first_and_those_left_out_do_not(model):
     order = view.strongest(100)
     sizes = [abs(view.adds(part)) for part in order]
     assert len(order) == 12 and sizes == sorted(sizes, reverse=True)
-    assert view.strongest(2, but=order[:1]) == order[1:3]
+    assert view.strongest(2, but=iter(order[:1])) == order[1:3]
     assert view.best(2)[0] == view.token == int(view.last.argmax())
 
 

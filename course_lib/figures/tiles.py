@@ -51,20 +51,20 @@ def tiles(
     row = min(0.34, max(0.16, 4.8 / layers))
     letters = max(map(len, tokens))
     foot = 0.12 + 0.068 * letters  # of the tokens' names, which stand upright
-    height = 0.25 + row * (layers + 1) + foot + (0.7 if title else 0.4)
+    height = 0.42 + row * (layers + 1) + foot + (0.7 if title else 0.4)
     axis = blank(card(8.0, height, title))
     axis.set_xlim(0, 7.6)
-    axis.set_ylim(-row - foot, layers * row + 0.25)
+    axis.set_ylim(-row - foot, layers * row + 0.42)
     small = {"fontsize": 8, "family": SANS, "va": "center", "color": MUTED}
-    top = layers * row + 0.12
+    top = layers * row + 0.3
     for x, text in (
-        (LEFT, "residual stream of each token"), (TILES, "heads"), (WORDS, "would say next"),
+        (LEFT, "residual stream of each token"), (TILES, "heads"), (WORDS, "logit lens says next"),
     ):  # fmt: skip
         axis.text(x, top, text, **small)
     _streams(axis, tokens, row, layers)
     _parts(axis, heads, mlps, row, part)
     _looks(axis, tokens, looks, part[0], row)
-    for n in range(0, layers, 1 if row > 0.2 else 2):
+    for n in range(layers):
         axis.text(LEFT - 0.2, (n + 0.5) * row, n, ha="right", **small)
     axis.text(0, top, "layer", **small)
     axis.text(TILES, -row / 2, "the embedding alone", **small)
@@ -114,7 +114,7 @@ def _parts(
         strength = (abs(value) / most) ** 0.5
         lit.append(Rectangle(*box))
         shades.append((VALUE if value < 0 else KEY, strength))
-        if value < 0 and strength > 0.3:
+        if value < 0 and strength > 0.15:
             middle = x + wide / 2, (n + 0.5) * row
             dash = [middle[0] - 0.04, middle[0] + 0.04], [middle[1]] * 2
             axis.plot(*dash, color=TEXT, lw=1, zorder=4)
@@ -124,9 +124,12 @@ def _parts(
     plain_look = {"linewidths": 0}
     axis.add_collection(PatchCollection(grounds, facecolors=EMPTY, **plain_look))
     axis.add_collection(PatchCollection(lit, facecolors=shades, zorder=3, **plain_look))
+    style = {"fontsize": 8, "va": "center", "color": MUTED}
+    for k in range(count):
+        x = TILES + wide * (k + 0.5)
+        axis.text(x, layers * row + 0.1, k, ha="center", **style)
     x = TILES + wide * (count + 1) + 0.04
-    style = {"fontsize": 8, "va": "center", "ha": "right", "color": MUTED}
-    axis.text(x, layers * row + 0.12, "MLP", **style)
+    axis.text(x, layers * row + 0.3, "MLP", ha="right", **style)
 
 
 def _looks(

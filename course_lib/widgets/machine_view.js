@@ -3,10 +3,11 @@
 
 const [WIDE, LEFT, SPACE] = [768, 48, 282]; // the drawing; where the streams stand
 const [TILES, ROOM, WORDS] = [356, 220, 596]; // where the tiles begin, their room; words
-const TOP = 24; // room for the names of the columns
+const TOP = 34; // room for the names of the columns
 const HINT =
-  "Point at a tile, or go there with Tab and the arrow keys. A press or Enter switches " +
-  "it off, at the left edge a whole layer; Escape switches all on.";
+  "Half as bright is a quarter as much. × is off, • is taken from the other text. Point " +
+  "at a tile, or go there with Tab and the arrow keys. A press or Enter switches it off " +
+  "at every token; on a layer's number, the whole layer. Escape switches all on.";
 
 function add(parent, tag, name = "", text = "") {
   const drawn = ["svg", "g", "path", "circle", "rect", "line", "text"].includes(tag);
@@ -63,10 +64,11 @@ function sentence(r, part) {
 
 function details(r, part) {
   const [layer, kind] = part;
+  if (r.how(part) !== "on") return "";  // what was read here is not what it says now
   if (kind === "mlp") {
     const neurons = r.neurons[layer].map(
       ([n, fires, brings]) => `${n} (${signed(fires, 1)}: ${signed(brings)})`);
-    return `Its neurons that fire most at the last token, how strongly, and what each adds: ${neurons.join(", ")}.`;
+    return `Its neurons with the largest numbers at the last token, and what each adds: ${neurons.join(", ")}.`;
   }
   const seen = r.looks(part).map((weight, j) => [weight, j]).sort((a, b) => b[0] - a[0]);
   const places = seen.slice(0, 4).filter(([weight]) => weight >= 0.02)
@@ -88,10 +90,12 @@ function draw(root, r) {
   const step = Math.min(48, SPACE / r.count);
   const place = (j) => LEFT + 8 + step * (j + 0.5);
   for (const [x, words] of [[6, "layer"], [LEFT + 8, "residual stream of each token"], [TILES, "heads"],
-    [WORDS, "would say next"]]) set(add(svg, "text", "", words), { x, y: 12 });
+    [WORDS, "the logit lens says next"]]) set(add(svg, "text", "", words), { x, y: 14 });
   const wide = Math.min(44, ROOM / r.kinds.length);
   const mlp = TILES + wide * r.heads + 4;
-  set(add(svg, "text", "", "MLP"), { x: mlp + wide, y: 12, "text-anchor": "end" });
+  set(add(svg, "text", "", "MLP"), { x: mlp + wide, y: 14, "text-anchor": "end" });
+  for (let head = 0; head < r.heads; head += 1)
+    set(add(svg, "text", "", head), { x: TILES + wide * (head + 0.5), y: TOP - 5, "text-anchor": "middle" });
 
   r.tokens.forEach((token, j) => {
     const last = j === r.count - 1 ? " last" : "";
@@ -108,7 +112,7 @@ function draw(root, r) {
     const y = middle(layer) - row / 2 + 1;
     const tall = row - 2;
     const whole = set(add(line, "g", "tile layer"), { role: "gridcell", tabindex: -1,
-      "aria-label": `Layer ${layer}, all its parts` });
+      "aria-label": `Layer ${layer}, all its parts; after it, ${r.lens[layer + 1][0]} would come next, ${percent(r.lens[layer + 1][1])}` });
     set(add(whole, "rect", "edge"), { x: 2, y, width: LEFT - 10, height: tall, "pointer-events": "all" });
     set(add(whole, "text", "", layer), {
       x: LEFT - 10, y: middle(layer) + 4, "text-anchor": "end" });
@@ -119,7 +123,7 @@ function draw(root, r) {
       const value = r.adds(part);
       const how = r.how(part);
       const tile = set(add(line, "g", `tile ${how}`), { role: "gridcell", tabindex: -1,
-        "aria-label": sentence(r, part) });
+        "aria-label": `${sentence(r, part)} ${details(r, part)}` });
       const box = { x: x + 1, y, width: wide - 2, height: tall };
       set(add(tile, "rect", "ground"), box);
       const strength = Math.sqrt(Math.abs(value) / r.most);
@@ -128,7 +132,7 @@ function draw(root, r) {
       if (how === "off") set(add(tile, "path", "cross"), {
         d: `M${cx - 4},${cy - 4}l8,8m0,-8l-8,8` });
       else if (how === "taken") set(add(tile, "circle", "dot"), { cx, cy, r: 3.5 });
-      else if (value < 0 && strength > 0.3) set(add(tile, "path", "minus"), { d: `M${cx - 4},${cy}h8` });
+      else if (value < 0 && strength > 0.15) set(add(tile, "path", "minus"), { d: `M${cx - 4},${cy}h8` });
       set(add(tile, "rect", "edge"), box);
       tiles.set(`${layer},${kind}`, tile);
     }
@@ -156,7 +160,7 @@ function light(r, { svg, tiles, lights, place, middle, row }, part) {
   tiles.get(part.join()).classList.add("lit");
   const [end, y] = [place(r.count - 1), middle(part[0])];
   set(add(lights, "circle", "adds"), { cx: end, cy: y, r: 4 });
-  if (part[1] === "mlp") return;
+  if (part[1] === "mlp" || r.how(part) !== "on") return;
   r.looks(part).forEach((weight, j) => {
     if (weight < 0.02) return;
     names[j].classList.add("on");
@@ -175,7 +179,7 @@ function bars(root, r, ask) {
   for (const one of r.best) {
     const seen = one.id === r.token_id;
     const button = set(add(list, "button", "mono", one.word || " "), { "aria-pressed": seen,
-      type: "button", title: "Show what the parts add to this token" });
+      type: "button", "data-key": `token ${one.id}`, title: "Show what the parts add to this token" });
     button.onclick = () => ask({ token: one.id });
     const bar = add(list, "div", `bar${seen ? " in-view" : ""}`);
     add(bar, "div", "now").style.width = `${100 * one.after}%`;
@@ -188,7 +192,7 @@ function bars(root, r, ask) {
 // With which token the one in view is compared, and what a press does.
 function choices(root, r, ask, state) {
   const line = add(root, "div", "row");
-  const select = add(add(line, "label", "", "Compared with "), "select");
+  const select = set(add(add(line, "label", "", "Compared with "), "select"), { "data-key": "against" });
   set(add(select, "option", "", "nothing"), { value: "" });
   for (const one of r.best) if (one.id !== r.token_id)
     set(add(select, "option", "", quoted(one.word)), { value: one.id });
@@ -196,10 +200,11 @@ function choices(root, r, ask, state) {
   select.onchange = () =>
     ask({ against: select.value === "" ? null : Number(select.value) });
   if (!r.other) return;
-  add(line, "span", "", "A press");
+  const group = set(add(line, "span", "row"), { role: "radiogroup", "aria-label": "A press" });
+  add(group, "span", "", "A press");
   for (const [how, words] of [["off", "switches off"], ["taken", "takes from the other text"]]) {
-    const label = add(line, "label");
-    const box = set(add(label, "input"), { type: "radio", name: state.id, value: how });
+    const label = add(group, "label");
+    const box = set(add(label, "input"), { type: "radio", name: state.id, value: how, "data-key": how });
     box.checked = state.press === how;
     box.onchange = () => { state.press = how; };
     label.append(` ${words}`);
@@ -210,43 +215,57 @@ function buttons(root, ask) {
   const line = add(root, "div", "row");
   for (const [words, what] of [["The three that tell most", { telling: true }],
     ["Switch all on", { changed: [] }]])
-    set(add(line, "button", "", words), { type: "button" }).onclick = () => ask(what);
+    set(add(line, "button", "", words), { type: "button", "data-key": words }).onclick = () => ask(what);
 }
 
 function render({ model, el }) {
   // Otherwise JupyterLab takes Enter, Escape and the arrows for itself.
   const root = set(add(el, "div", "machine-view"), { "data-lm-suppress-shortcuts": true });
-  const state = { here: null, press: "off", id: `press-${Math.random()}` };
+  const said = set(add(root, "p", "said"), { role: "status" }); // stays, to be read aloud
+  const body = add(root, "div", "body");
+  const state = { here: null, press: "off", id: `press-${Math.random()}`, turn: 0, wanted: {} };
 
+  // What is wanted goes on from what was wanted, for the last answer may not be here yet.
   function ask(what) {
-    const shown = model.get("shown");
-    const now = { changed: shown.changed, token: shown.token_id, against: shown.against_id };
-    model.set("asked", { ...now, telling: false, ...what, turn: (model.get("asked").turn ?? 0) + 1 });
+    Object.assign(state.wanted, { ...what, telling: undefined });
+    state.turn += 1;
+    model.set("asked", { ...state.wanted, telling: what.telling ?? false,
+      turn: state.turn, text: model.get("shown").text });
     model.save_changes();
   }
 
   function redraw() {
-    const held = root.contains(document.activeElement) && document.activeElement;
-    const back = held && [...root.querySelectorAll("button, select, input")].indexOf(held);
-    const onTile = held && held.closest?.(".tile");
-    root.replaceChildren();
-    const r = reading(model.get("shown"), new Uint8Array(model.get("patterns").buffer ?? model.get("patterns")));
-    set(add(root, "p", "said", r.said), { role: "status" });
+    const held = body.contains(document.activeElement) ? document.activeElement : null;
+    const key = held?.dataset?.key;
+    const onTile = held?.closest?.(".tile");
+    const shown = model.get("shown");
+    const bytes = model.get("patterns");
+    const r = reading(shown, new Uint8Array(bytes.buffer ?? bytes, bytes.byteOffset ?? 0, bytes.byteLength));
+    if (shown.text !== state.text || (shown.turn ?? 0) >= state.turn) {
+      state.wanted = { changed: r.changed, token: r.token_id, against: r.against_id };
+      state.text = shown.text;
+    }
+    said.textContent = r.said;
+    body.replaceChildren();
     if (!r.count) return;
-    bars(root, r, ask);
-    choices(root, r, ask, state);
-    const parts = draw(add(root, "div", "frame picture-frame"), r);
-    const told = add(root, "div", "told");
-    buttons(root, ask);
+    bars(body, r, ask);
+    choices(body, r, ask, state);
+    const parts = draw(add(body, "div", "frame picture-frame"), r);
+    const told = add(body, "div", "told");
+    buttons(body, ask);
     if (r.telling.length) {
-      const list = set(add(root, "ol"), { role: "status" });
-      r.telling.forEach(({ part, words }) => {
+      const list = add(body, "ol");
+      r.telling.forEach(({ part, words }, i) => {
         add(list, "li", "", words);
-        parts.tiles.get(part.join()).classList.add("telling");
+        const tile = parts.tiles.get(part.join());
+        const box = tile.querySelector(".edge").getAttribute.bind(tile.querySelector(".edge"));
+        tile.classList.add("telling");
+        set(add(tile, "text", "number", i + 1), { "text-anchor": "middle",
+          x: Number(box("x")) + box("width") / 2, y: Number(box("y")) + box("height") / 2 + 4 });
       });
     }
-    add(root, "p", "hint", `Blue adds to the logit, orange with a − takes away; the brightest is ${r.most.toFixed(2)}. ${HINT}`);
-    add(root, "p", "note", r.note);
+    add(body, "p", "hint", `Blue adds to the logit, orange takes away, with a − where it is much; the brightest is ${r.most.toFixed(2)}. ${HINT}`);
+    add(body, "p", "note", r.note);
 
     const columns = ["layer", ...r.kinds];
     const here = state.here && state.here[0] < r.layers ? state.here : [r.layers - 1, 0];
@@ -261,8 +280,10 @@ function render({ model, el }) {
     }
     function press([layer, kind]) {
       const chosen = kind === "layer" ? r.kinds.map((k) => [layer, k]) : [[layer, kind]];
-      const all = chosen.every((part) => r.how(part) !== "on");
-      const rest = r.changed.filter(([l, k]) => !chosen.some((p) => p[0] === l && p[1] === k));
+      const same = ([l, k]) => chosen.some((part) => part[0] === l && part[1] === k);
+      const mine = state.wanted.changed.filter(same);
+      const all = mine.length === chosen.length && mine.every(([, , how]) => how === state.press);
+      const rest = state.wanted.changed.filter((one) => !same(one));
       const more = chosen.filter((part) => !all).map((part) => [...part, state.press]);
       ask({ changed: [...rest, ...more] });
     }
@@ -271,7 +292,7 @@ function render({ model, el }) {
       const tile = parts.tiles.get(part.join());
       tile.setAttribute("tabindex", 0);
       state.here = part;
-      if (focus) tile.focus();
+      if (focus) tile.focus({ preventScroll: true });
     }
     for (const [name, tile] of parts.tiles) {
       const [layer, kind] = name.split(",");
@@ -296,7 +317,8 @@ function render({ model, el }) {
       };
     }
     go(here, Boolean(onTile));
-    if (held && !onTile) [...root.querySelectorAll("button, select, input")][back]?.focus();
+    if (held && !onTile)
+      (body.querySelector(`[data-key="${key}"]`) ?? body.querySelector("select")).focus({ preventScroll: true });
   }
 
   model.on("change:shown", redraw);

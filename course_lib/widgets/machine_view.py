@@ -20,7 +20,7 @@ from course_lib import figures, inside, patching, tiles
 from course_lib.inside import Part
 from course_lib.tiles import View
 from course_lib.widgets import controls
-from course_lib.widgets.attention import anywidget, start
+from course_lib.widgets.attention import ASK, LONGEST, anywidget
 
 MOST_TOKENS, MOST_BARS = 30, 6
 HOW = {"off": "off", "taken": "taken from the other text"}
@@ -51,6 +51,7 @@ class Machine:
 
     def __init__(self, model: nn.Module, encoding: tiktoken.Encoding):
         self.model, self.encoding = model, encoding
+        self.texts = 0  # how many have been read
 
     def read(self, text: str, other: str = "") -> str:
         """Take another text, with nothing changed; returns a note on its tokens.
@@ -58,22 +59,36 @@ class Machine:
         other: where parts may be taken from. Raises ValueError if there is nothing to
         read, if the model can't read it, or if the texts have different lengths.
         """
-        ids, note = start(self.encoding, text, MOST_TOKENS)
-        if not ids:
-            raise ValueError(note)
+        ids, note = self.ending(text)
         plain = tiles.take_apart(self.model, ids)
-        theirs = None
+        theirs, listed = None, []
         if other:
-            more, _ = start(self.encoding, other, MOST_TOKENS)
+            more, _ = self.ending(other)
             if len(more) != len(ids):
                 raise ValueError(
                     f"The texts have {len(ids)} and {len(more)} tokens: a part can be "
-                    "taken from a text of the same number of tokens only."
+                    "taken from a text of the same number of tokens only. Change the "
+                    "other text, too."
                 )
             theirs = inside.read(self.model, more)
-        self.ids, self.plain, self.other = ids, plain, theirs
+            listed = [int(inside.resume(theirs, len(self.model.blocks))[0].argmax())]
+        self.ids, self.plain, self.other, self.listed = ids, plain, theirs, listed
+        self.texts += 1
         self.change([])
         return note
+
+    def ending(self, text: str) -> tuple[list[int], str]:
+        """The ids of a text's last tokens, and a note on how many those are.
+
+        Raises ValueError for a text without any.
+        """
+        ids = self.encoding.encode_ordinary(text[-LONGEST:])
+        if not ids:
+            raise ValueError(ASK)
+        kept = ids[-min(MOST_TOKENS, self.model.config.context) :]
+        if len(kept) < len(ids) or len(text) > LONGEST:
+            return kept, f"Only the last {len(kept)} tokens are read."
+        return kept, f"{len(ids)} token" + "s" * (len(ids) > 1)
 
     def change(
         self, changed: list, token: int | None = None, against: int | None = None
@@ -100,9 +115,19 @@ class Machine:
         }
 
     def word(self, id: int) -> str:
-        """A token as it can be drawn."""
-        token = self.encoding.decode_single_token_bytes(id)
+        """A token as it can be drawn; its number, if no text stands for it."""
+        try:
+            token = self.encoding.decode_single_token_bytes(id)
+        except KeyError:  # a model may have more rows than its tokenizer tokens
+            return f"⟨{id}⟩"
         return figures.shortened(figures.visible(token))
+
+    def of(self) -> str:
+        """The logit in view, in words: that of a token, or less that of another."""
+        word = quoted(self.word(self.view.token))
+        if self.view.against is None:
+            return word
+        return f"{word} less {quoted(self.word(self.view.against))}"
 
     def said(self) -> str:
         """What the changes do to the token in view, in a sentence."""
@@ -128,10 +153,10 @@ class Machine:
         now = percent(view.probability)
         for part in view.strongest(count, but=changes):
             adds = view.adds(part)
-            verb = "adds" if adds >= 0 else "takes away"
-            text = f"{named(part)} {verb} {abs(adds):.2f}: {self._why(part)}. "
+            verb, to = ("adds", "to") if adds >= 0 else ("takes away", "from")
+            text = f"{named(part)} {verb} {abs(adds):.2f} {to} {self.of()}; "
             then = percent(tiles.without(view, part, changes))
-            text += f"With it off, {word} goes from {now} to {then}."
+            text += f"{self._why(part)}. With it off, {word} goes from {now} to {then}."
             found.append({"part": list(part), "words": text[0].upper() + text[1:]})
         return found
 
@@ -139,17 +164,20 @@ class Machine:
         """What a part does, in half a sentence."""
         layer, kind = part
         if kind == "mlp":
-            number, fires, brings = self._neurons(layer)[0]
-            return f"its neuron {number} fires most ({fires}) and adds {brings} of it"
+            number, adds = int(self.view.leaders[layer]), float(self.view.leads[layer])
+            return f"of its neurons, number {number} adds most, {signed(adds)}"
         weights = self.view.patterns[layer, kind, -1]
         place = int(weights.argmax())
+        looked = quoted(self.word(self.ids[place]))
         return (
-            f"it looks at {quoted(self.word(self.ids[place]))} with a weight of "
-            f"{float(weights[place]):.2f}"
+            f"it looks most at {looked}, with a weight of {float(weights[place]):.2f}"
         )
 
-    def shown(self, note: str = "", telling: bool = False) -> dict:
-        """All that the browser draws, but where the heads look."""
+    def shown(self, note: str = "", telling: bool = False, turn: int = 0) -> dict:
+        """All that the browser draws, but where the heads look.
+
+        turn: the number of the request that this answers.
+        """
         view = self.view
         chances = {
             i: [probability(v, i) for v in (self.plain, view)] for i in self._listed()
@@ -177,17 +205,21 @@ class Machine:
             "other": self.other is not None,
             "said": self.said(),
             "note": note,
+            "turn": turn,
+            "text": self.texts,
         }
 
     def _listed(self) -> list[int]:
         """The tokens whose probabilities are shown: the likeliest before and after."""
         view, plain = self.view, self.plain
-        found = {*view.best(), *plain.best()}
+        found = {*view.best(MOST_BARS), *plain.best(MOST_BARS)}
         order = sorted(
             found, key=lambda id: -max(probability(view, id), probability(plain, id))
         )
-        kept = order[:MOST_BARS]
-        kept = kept if view.token in kept else [*kept[:-1], view.token]
+        needed = {view.token, *self.listed}
+        needed |= set() if view.against is None else {view.against}
+        rest = [id for id in order if id not in needed]
+        kept = [*needed, *rest[: max(MOST_BARS - len(needed), 0)]]
         return sorted(kept, key=lambda id: -probability(view, id))
 
     def _neurons(self, layer: int) -> list[list]:
@@ -212,7 +244,7 @@ class Machine:
         part = next(p for p in view.strongest(10_000) if p[1] != "mlp")
         looks = view.patterns[part[0], part[1], -1].tolist()
         names = [self.word(id) for id in self.ids]
-        title = f"What each part adds to {quoted(self.word(view.token))}"
+        title = f"What each part adds to {self.of()}"
         return figures.tiles(
             names,
             view.heads.numpy(),
@@ -245,6 +277,11 @@ def quoted(word: str) -> str:
     return f"“{word.replace('·', ' ')}”"
 
 
+def signed(x: float) -> str:
+    """A number with its sign, two digits after the point."""
+    return f"{x:+.2f}".replace("-", "−")
+
+
 def percent(p: float) -> str:
     """A probability in words: "92 %"; below a tenth with one digit more."""
     if p < 0.0005:
@@ -253,13 +290,19 @@ def percent(p: float) -> str:
 
 
 def machine_view(
-    model: nn.Module, encoding: tiktoken.Encoding, text: str, other: str = ""
+    model: nn.Module,
+    encoding: tiktoken.Encoding,
+    text: str,
+    other: str = "",
+    token: int | None = None,
+    against: int | None = None,
 ) -> tuple[Axes, ipywidgets.VBox]:
     """Type a sentence, see what every part adds to the next token, press parts off.
 
     model: any that `tiles.take_apart` takes. other: a second text of as many tokens, from
-    which a press may take a part; without it there is one line of text. Returns the
-    picture for `text` and the widget. Raises ValueError as `Machine.read` does.
+    which a press may take a part; without it there is one line of text. token, against:
+    what is in view at the start, as in `tiles.take_apart`. Returns the picture for `text`
+    and the widget. Raises ValueError as `Machine.read` does.
     """
     machine = Machine(model, encoding)
     boxes = [controls.text_box("Text", text)]
@@ -273,29 +316,41 @@ def machine_view(
     if anywidget is None:
         return controls.steer(draw, *boxes)
     note = machine.read(text, other)
+    machine.change([], token, against)
     axis = machine.drawn()
     view = MachineView(patterns=machine.patterns(), shown=machine.shown(note))
 
-    def send(telling: bool = False) -> None:
+    def send(telling: bool = False, turn: int = 0) -> None:
         with view.hold_sync():
             view.patterns = machine.patterns()
-            view.shown = machine.shown(note, telling)
+            view.shown = machine.shown(note, telling, turn)
 
     def reread(_) -> None:
         nonlocal note
         try:
             note = machine.read(*(box.value for box in boxes))
-        except ValueError as error:
-            view.shown = NOTHING | {"said": str(error)}
+        except Exception as error:  # else nobody would see it: the kernel hides it
+            view.shown = NOTHING | {"said": told(error), "text": machine.texts}
         else:
             send()
 
     def answer(change: dict) -> None:
         asked = change["new"]
-        machine.change(asked["changed"], asked["token"], asked["against"])
-        send(asked["telling"])
+        if asked["text"] != machine.texts:  # a press upon a text that has gone
+            return
+        try:
+            machine.change(asked["changed"], asked["token"], asked["against"])
+            send(asked["telling"], asked["turn"])
+        except Exception as error:
+            view.shown = view.shown | {"said": told(error), "turn": asked["turn"]}
 
     view.observe(answer, "asked")
     for box in boxes:
         box.observe(reread, "value")
     return axis, ipywidgets.VBox([*boxes, view])
+
+
+def told(error: Exception) -> str:
+    """An error as a sentence: a ValueError's own, others with their kind."""
+    own = isinstance(error, ValueError)
+    return str(error) if own else f"{type(error).__name__}: {error}"

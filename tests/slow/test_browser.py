@@ -893,7 +893,9 @@ def test_a_tile_pressed_by_keyboard_is_switched_off(lessons, llm):
         here.page.keyboard.press(key)
     last = tile(here, "The MLP of layer 0 ")
     expect(last).to_be_focused()
-    expect(here.widget.locator(".told")).to_contain_text("Its neurons that fire most")
+    expect(here.widget.locator(".told")).to_contain_text(
+        "Its neurons with the largest numbers"
+    )
     here.page.keyboard.press("Enter")
     expect(said(here)).to_contain_text("the MLP of layer 0 off")
     expect(last).to_have_attribute("aria-label", re.compile("It is switched off"))
