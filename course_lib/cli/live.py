@@ -1,0 +1,282 @@
+"""The widgets that move on the site's own pages: each is one file, and needs no kernel.
+
+Its values are computed here, once; its program shows them (live_template/). That of the
+attention explorer is the widget's own.
+
+L layers, H heads, T position, V vocabulary, N words, C channels.
+"""
+
+import html
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from course_lib import figures, gpt, inside, pretrained, sizing, vectors
+from course_lib.cli import alone
+from course_lib.errors import Problem
+from course_lib.figures import style
+from course_lib.figures.charts import OF_KINDS
+from course_lib.notebooks.live import Live
+from course_lib.widgets import attention
+
+HOME = Path(__file__).parent / "live_template"
+FETCH = "python -m course_lib doctor --fetch"
+COLOURS = {
+    "ground": style.GROUND,
+    "text": style.TEXT,
+    "muted": style.MUTED,
+    "empty": style.EMPTY,
+    "border": style.BORDER,
+    "dim": style.DIM,
+    "key": style.KEY,
+}
+TEXTS = [  # the first is lesson 03's
+    "The cat sat on the mat because it was soft",
+    "The cat sat on the mat because it was hungry",
+    "We rowed down the river and rested at the bank",
+    " stone lamp river cat glass stone lamp river cat glass",
+]
+BEGINNINGS = [  # the first is lesson 09's
+    "The sun is shining in the",
+    "The capital of France is",
+    "Once upon a time there was a",
+    "My favourite food is",
+]
+SISTERS = {
+    "GPT-3, 175 B": gpt.GPT3,
+    "GPT-3, 13 B": gpt.GPT3_13B,
+    "GPT-3, 6.7 B": gpt.GPT3_6_7B,
+    "GPT-3, 2.7 B": gpt.GPT3_2_7B,
+    "GPT-3 XL, 1.3 B": gpt.GPT3_XL,
+    "GPT-3 Large, 760 M": gpt.GPT3_LARGE,
+    "GPT-3 Medium, 350 M": gpt.GPT3_MEDIUM,
+    "GPT-3 Small, 125 M": gpt.GPT3_SMALL,
+}
+WORDS = 2_000  # that the analogy lab knows; the lesson's knows 50,000
+STEP = 1 / 5_000  # of a logit: what is stored is a whole number of these
+BARS = 14  # tokens that the dials show
+
+
+# What is computed ---------------------------------------------------------------------
+
+
+def patterns(model: nn.Module, encoding, layer: int, head: int) -> dict:
+    """What the explorer shows: for each text its tokens, and the patterns of all heads.
+
+    A weight is kept in hundredths, which is what the explorer shows, and only where a
+    position may look: a byte each. layer and head: those that it begins with.
+    """
+    texts = []
+    for text in TEXTS:
+        tokens, weights, _ = attention.read(model, encoding, text)  # (L, H, T, T)
+        layers, heads, count, _ = weights.shape
+        rows, columns = torch.tril_indices(count, count)
+        kept = (100 * weights[:, :, rows, columns]).round().to(torch.uint8)
+        names = [figures.shortened(figures.visible(token)) for token in tokens]
+        stored = alone.text(kept.numpy().tobytes())
+        texts.append({"text": text.strip(), "tokens": names, "patterns": stored})
+    at = {"layers": layers, "heads": heads, "layer": layer, "head": head, "scores": []}
+    return at | {"texts": texts}
+
+
+def sisters() -> dict:
+    """What the tree map begins with: GPT-3's sizes, and the colour of each kind."""
+    sizes = [
+        {"name": name, "channels": one.channels, "layers": one.layers}
+        for name, one in SISTERS.items()
+    ]
+    return {"sisters": sizes, "colours": {kind: OF_KINDS[kind] for kind in sizing.KINDS}}
+
+
+def common(words: vectors.WordVectors, count: int = WORDS) -> list[str]:
+    """The words of the lesson's questions, and the most frequent others: `count` in all.
+
+    They stand in the order of their frequency. What is no word is left out.
+    """
+    questions = [q for kind in vectors.PAIRS for q in vectors.questions(kind)]
+    asked = {word.lower() for question in questions for word in question}
+    plain = [w for w in words.words if w.isalpha() and (len(w) > 1 or w in "ai")]
+    others = [word for word in plain if word not in asked]
+    return sorted([*asked, *others[: count - len(asked)]], key=words.id)
+
+
+def rounded(unit: torch.Tensor) -> np.ndarray:
+    """Vectors (N, C) as whole numbers from −127 to 127, each by its own largest one."""
+    scaled = 127 * unit / unit.abs().amax(-1, keepdim=True)
+    return scaled.round().to(torch.int8).numpy()
+
+
+def word_vectors(words: vectors.WordVectors) -> dict:
+    """What the analogy lab knows: common words, and a vector of bytes for each."""
+    kept = common(words)
+    unit = F.normalize(words.vectors[[words.id(word) for word in kept]], dim=-1)
+    known = {"words": kept, "channels": unit.shape[1], "first": ["man", "woman", "king"]}
+    return known | {"vectors": alone.text(rounded(unit).tobytes())}
+
+
+def steps_down(logits: torch.Tensor) -> bytes:
+    """Logits (V), from the largest down, as steps from each to the next: a byte or so each.
+
+    A byte of 255 says that the next one belongs to it: 255, 255, 3 is a step of 513.
+    """
+    ordered = logits.double().sort(descending=True).values
+    levels = ((ordered[0] - ordered) / STEP).round().long()
+    steps = levels.diff(prepend=levels[:1]).tolist()
+    return b"".join(b"\xff" * (one // 255) + bytes([one % 255]) for one in steps)
+
+
+def beginnings(model: nn.Module, encoding) -> dict:
+    """What the dials turn: for each beginning its logits, and its likeliest tokens."""
+    found = []
+    for text in BEGINNINGS:
+        logits = inside.logits(model, encoding.encode(text))[-1].cpu()  # (V)
+        best = logits.topk(BARS).indices.tolist()
+        tokens = [figures.visible(encoding.decode_single_token_bytes(i)) for i in best]
+        stored = alone.text(steps_down(logits))
+        found.append({"text": text, "tokens": tokens, "logits": stored})
+    return {"beginnings": found, "step": STEP}
+
+
+# What is written ----------------------------------------------------------------------
+
+
+def write(
+    path: Path,
+    kind: str,
+    title: str,
+    note: str,
+    compute: Callable[[], dict],
+    program: str = "",
+    more: str = "",
+) -> int:
+    """Write a widget's page; how many bytes it has.
+
+    kind: its program in live_template/. compute() → what it shows. program and
+    more: code and style that come before its own.
+    """
+    read = {
+        name: (HOME / name).read_text("utf-8")
+        for name in ("live.html", "live.css", "live.js", f"{kind}.js")
+    }
+    colours = "".join(f"--{name}: {one}; " for name, one in COLOURS.items())
+    look = f":root {{ {colours}}}\n{more}{read['live.css']}"
+    code = read["live.js"] + program + read[f"{kind}.js"]
+    words = {
+        "title": html.escape(title),
+        "note": html.escape(note),
+        "policy": alone.policy(code, look),
+        "look": look,
+        "code": code,
+        "facts": alone.data(compute()),
+    }
+    return alone.write(path, alone.filled(read["live.html"], words))
+
+
+def tree_map() -> Live:
+    """Lesson 06's tree map of a GPT's weights."""
+    title = "The weights of a GPT, by kind"
+    note = (
+        "Counted as the lesson counts: embedding and unembedding are vocabulary × "
+        "channels; a layer has four matrices of channels × channels, and two of four "
+        "times as many."
+    )
+    told = "Move the sliders, or choose one of the eight sizes of GPT-3."
+    made = partial(write, kind="weights", title=title, note=note, compute=sisters)
+    return Live("06_counting_gpt3", "picture", "live-weights", title, told, made)
+
+
+def explorer(model: nn.Module, encoding) -> Live:
+    """Lesson 03's attention explorer, on sentences that were read beforehand."""
+    title = "Attention in SmolLM2: who looks at whom"
+    note = (
+        "SmolLM2 has read these four sentences already; its 270 heads' weights are kept "
+        "in hundredths. For a sentence of your own, open the notebook."
+    )
+    told = "Choose a sentence, a layer and a head; point at a yellow word, or press Tab until you are there."
+    words = partial(patterns, model, encoding, 27, 3)
+    how = {"program": attention.PROGRAM, "more": attention.LOOK}
+    made = partial(
+        write, kind="attention", title=title, note=note, compute=words, **how
+    )
+    return Live("03_attention", "picture", "live-attention", title, told, made)
+
+
+def analogy_lab(words: vectors.WordVectors) -> Live:
+    """Lesson 02's analogy lab, on 2,000 words."""
+    title = "What is to c as b is to a?"
+    note = (
+        f"{WORDS:,} words of GloVe's: those of the lesson's questions, and the most "
+        "frequent. To save room, the numbers of their vectors are rounded to 255 levels, "
+        "so a cosine can be 0.01 off. The notebook has 50,000 words, unrounded."
+    )
+    told = "Type three words, or choose from each list; turn the switch off, and the three may win."
+    made = partial(
+        write,
+        kind="analogy",
+        title=title,
+        note=note,
+        compute=partial(word_vectors, words),
+    )
+    return Live("02_embeddings", "analogy-lab", "live-analogy", title, told, made)
+
+
+def dials(model: nn.Module, encoding) -> Live:
+    """Lesson 09's dials, on the logits of four beginnings."""
+    title = "What comes next, before and after the dials"
+    note = (
+        "Outline: what SmolLM2 says. Bar: what is drawn from. The temperature works "
+        "first, then top-k, top-p and min-p, each on what the one before it left. The "
+        f"logits of all tokens are stored, to {STEP}."
+    )
+    told = "Choose a beginning, and turn the dials; here all four work together."
+    made = partial(
+        write,
+        kind="dials",
+        title=title,
+        note=note,
+        compute=partial(beginnings, model, encoding),
+    )
+    return Live("09_sampling", "picture", "live-dials", title, told, made)
+
+
+def ready() -> tuple[list[Live], str]:
+    """The widgets that can be written here, and a sentence on those that can't, or "".
+
+    The real model and the word vectors are fetched if they are not in the cache.
+    """
+    found, lacking = [tree_map()], []
+    sources = [
+        ("SmolLM2", pretrained.smollm2, [explorer, dials]),
+        ("GloVe's word vectors", lambda: (vectors.glove(),), [analogy_lab]),
+    ]
+    for name, load, makers in sources:
+        try:
+            given = load()
+        except Problem:
+            which = " and ".join(f"the {NAMES[make]}" for make in makers)
+            lacking.append(f"{which} for want of {name}")
+        else:
+            found += [make(*given) for make in makers]
+    return found, told_of(lacking)
+
+
+NAMES = {
+    explorer: "attention explorer (lesson 03)",
+    dials: "sampling dials (lesson 09)",
+    analogy_lab: "analogy lab (lesson 02)",
+}
+
+
+def told_of(lacking: list[str]) -> str:
+    """Say which widgets were left out, and which command fetches what they need."""
+    if not lacking:
+        return ""
+    return (
+        f"Left out, so that only their pictures show: {'; '.join(lacking)}. "
+        f"To fetch it: {FETCH}"
+    )
