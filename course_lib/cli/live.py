@@ -90,7 +90,10 @@ def sisters() -> dict:
         {"name": name, "channels": one.channels, "layers": one.layers}
         for name, one in SISTERS.items()
     ]
-    return {"sisters": sizes, "colours": {kind: OF_KINDS[kind] for kind in sizing.KINDS}}
+    return {
+        "sisters": sizes,
+        "colours": {kind: OF_KINDS[kind] for kind in sizing.KINDS},
+    }
 
 
 def common(words: vectors.WordVectors, count: int = WORDS) -> list[str]:
@@ -115,7 +118,11 @@ def word_vectors(words: vectors.WordVectors) -> dict:
     """What the analogy lab knows: common words, and a vector of bytes for each."""
     kept = common(words)
     unit = F.normalize(words.vectors[[words.id(word) for word in kept]], dim=-1)
-    known = {"words": kept, "channels": unit.shape[1], "first": ["man", "woman", "king"]}
+    known = {
+        "words": kept,
+        "channels": unit.shape[1],
+        "first": ["man", "woman", "king"],
+    }
     return known | {"vectors": alone.text(rounded(unit).tobytes())}
 
 

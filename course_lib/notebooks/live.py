@@ -12,6 +12,7 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
+from course_lib.errors import Problem
 from course_lib.files import address
 
 FOLDER = "live"  # of the site
@@ -46,9 +47,10 @@ def place(notebook: NotebookNode, name: str, live: list[Live]) -> None:
     """Note beside each widget's picture, in its metadata, where the widget lives.
 
     "live" holds what shows a page of the site; "colab" is an address, for all others.
-    name: the notebook's, without its ending.
+    name: the notebook's, without its ending. Raises Problem if one has no picture there.
     """
     ours = {one.cell: one for one in live if one.lesson == name}
+    placed = set()
     for cell in notebook.cells:
         if cell.cell_type != "code" or not shows_widget(cell.source):
             continue
@@ -56,6 +58,7 @@ def place(notebook: NotebookNode, name: str, live: list[Live]) -> None:
         for output in pictures[-1:]:
             look = output.metadata["image/png"]
             if one := ours.get(cell.id):
+                placed.add(cell.id)
                 look["live"] = {
                     "file": one.file,
                     "kind": one.kind,
@@ -64,6 +67,11 @@ def place(notebook: NotebookNode, name: str, live: list[Live]) -> None:
                 }
             else:
                 look["colab"] = colab(name)
+    if lost := ours.keys() - placed:
+        raise Problem(
+            f"{name} has no cell {min(lost)!r} with a widget and its picture, where the "
+            "site's live widget would stand: give the widget its cell's new name."
+        )
 
 
 def colab(name: str) -> str:

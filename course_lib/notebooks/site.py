@@ -288,13 +288,17 @@ def write_contents(readme: str, found: list[Lesson], about: dict, folder: Path) 
         shutil.copy(ROOT / name, folder / "pictures")
         head = head.replace(name, f"pictures/{Path(name).name}")
     title, _, head = head.partition("\n")
+    parts = head.strip().split("\n\n")
     before, _, after = re.split(r"(?m)((?:^\|.*\n?)+)", section(readme, "The lessons"))
     words = about | {
         "title": title,
-        "head": head,
+        "line": "\n\n".join(part for part in parts if not part.startswith("![")),
+        "picture": "\n\n".join(part for part in parts if part.startswith("![")),
         "lessons": found,
         "lessons_before": before,
         "lessons_after": after,
+        "claims": len(ledger.claims()),
+        "words": len(ledger.glossary()),
         "commands": section(readme, "Two commands"),
         "colab": section(readme, "On Colab"),
     }

@@ -5,8 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from test_browser import FAINT, chromium, expect, local
+from torch.nn import functional as F
 
+from course_lib import gpt, inside, sampling, sizing, vectors
+from course_lib.cli import live
 from course_lib.cli.authors import write_model
 from course_lib.files import ROOT
 from course_lib.notebooks import site
@@ -14,16 +18,25 @@ from course_lib.notebooks import site
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LESSONS = [path.stem for path in NOTEBOOKS]
 PAGES = ["index", *LESSONS]
-WIDTHS = (1280, 390)
+WIDTHS = (1440, 1024, 390)
+WIDGETS = {  # a lesson, and the page of the widget that lives on its page
+    "02_embeddings": "live/02-analogy-lab",
+    "03_attention": "live/03-picture",
+    "06_counting_gpt3": "live/06-picture",
+    "09_sampling": "live/09-picture",
+}
 
 every_page = pytest.mark.parametrize("name", PAGES)
+every_widget = pytest.mark.parametrize("lesson", WIDGETS)
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Path:
     """The whole site, built once, in a folder whose parent is not there yet."""
     out = tmp_path_factory.mktemp("site") / "new" / "out"
-    site.build(out, bar=False, model=write_model)
+    widgets, left_out = live.ready()
+    assert left_out == ""
+    site.build(out, bar=False, model=write_model, widgets=widgets)
     return out
 
 
@@ -210,3 +223,273 @@ def test_the_site_opens_with_a_model_that_writes(visit):
     expect(inside.locator("#text")).to_contain_text("One fine morning", timeout=60_000)
     expect(inside.locator("#state")).to_contain_text("a second", timeout=60_000)
     assert visit.outside == [] and visit.errors == []
+
+
+# The live widgets -----------------------------------------------------------------------
+
+TALLER = """() => {
+    const page = document.scrollingElement;
+    return [page.scrollHeight - innerHeight, page.scrollWidth - innerWidth];
+}"""
+CONTROLS = "input, select"
+
+
+@pytest.fixture
+def watched(visit) -> Iterator[Visit]:
+    """The visit, with nothing noted yet, and nothing to complain of at the end."""
+    visit.requests.clear()
+    visit.errors.clear()
+    yield visit
+    visit.page.emulate_media(reduced_motion="no-preference")
+    assert visit.outside == [] and visit.errors == []
+
+
+def framed(visit: Visit, lesson: str):
+    """The widget's frame on the lesson's page, in view and at work."""
+    visit.page.evaluate(UNFOLD)
+    frame = visit.page.locator(".live iframe")
+    frame.scroll_into_view_if_needed()
+    inside_it = frame.content_frame
+    expect(inside_it.locator("#told")).not_to_be_empty()
+    return inside_it
+
+
+def told(visit: Visit) -> str:
+    return visit.page.inner_text("#told")
+
+
+def slide(visit: Visit, name: str, to: float) -> None:
+    """Move a slider as a reader's mouse or key would, to a place."""
+    move = "(e, to) => { e.value = to; e.dispatchEvent(new Event('input')); }"
+    visit.page.get_by_label(name, exact=True).evaluate(move, to)
+
+
+@every_widget
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_widget_fits_its_frame_and_can_be_read(watched, lesson, width):
+    """No bar to scroll with, sideways or down, and little empty ground."""
+    for scheme in ("light", "dark"):
+        watched.open(lesson, width, scheme)
+        frame = framed(watched, lesson)
+        down, sideways = frame.locator("body").evaluate(TALLER)
+        assert down <= 0 and sideways <= 0
+        view = frame.locator("body").bounding_box()["height"]
+        assert view > 0.75 * frame.owner.bounding_box()["height"]
+        assert frame.locator("body").evaluate(FAINT) == []
+        assert (
+            frame.locator("main").evaluate(
+                WIDE.replace("main *", "main *:not(.name)"), "svg, .name, .tree"
+            )
+            == []
+        )
+
+
+@every_widget
+def test_a_widget_by_keyboard(watched, lesson):
+    """Tab reaches every control, each shows that it has the focus, arrows move it."""
+    watched.open(WIDGETS[lesson])
+    page = watched.page
+    count = page.locator(CONTROLS).count()
+    assert count >= 3
+    for i in range(count):
+        page.keyboard.press("Tab")
+        one = page.locator(CONTROLS).nth(i)
+        expect(one).to_be_focused()
+        assert page.evaluate(FOCUS) >= 2
+        before = page.inner_text("main")
+        kind = one.get_attribute("type") or "list"
+        if kind == "text":
+            page.keyboard.press("Control+A")
+            page.keyboard.type("water")
+            page.keyboard.press("Enter")
+        elif kind == "checkbox":
+            page.keyboard.press("Space")
+        elif one.evaluate("e => Number(e.value) === Number(e.max)"):
+            page.keyboard.press("ArrowLeft")
+        else:
+            page.keyboard.press("ArrowDown" if kind == "list" else "ArrowRight")
+        assert page.inner_text("main") != before, one.get_attribute("id")
+
+
+@pytest.mark.one
+def test_a_frame_is_loaded_when_it_comes_into_view_and_answers_keys(watched):
+    watched.open("02_embeddings")
+    page = watched.page
+    assert not [one for one in watched.requests if "/live/" in one]
+    frame = framed(watched, "02_embeddings")
+    assert len([one for one in watched.requests if "/live/" in one]) == 1
+    expect(frame.locator("#told")).to_have_text("man is to woman as king is to queen")
+    page.locator(".live a").focus()
+    page.keyboard.press("Tab")  # into the frame
+    page.keyboard.press("Tab")
+    for word in ("paris", "france", "rome"):
+        page.keyboard.press("Control+A")
+        page.keyboard.type(word)
+        page.keyboard.press("Enter")
+        page.keyboard.press("Tab")
+    expect(frame.locator("#told")).to_have_text(
+        "paris is to france as rome is to italy"
+    )
+
+
+def test_a_frame_in_a_fold_waits_until_it_is_opened(watched):
+    watched.open("06_counting_gpt3")
+    watched.page.locator(".live").evaluate("e => e.closest('details').scrollIntoView()")
+    watched.page.wait_for_timeout(500)
+    assert not [one for one in watched.requests if "/live/" in one]
+    watched.page.locator("details.guess:has(.live) > summary").click()
+    frame = watched.page.frame_locator(".live iframe")
+    expect(frame.locator("#told")).to_contain_text("12,288 channels")
+
+
+def test_without_scripts_the_picture_stays_and_the_frame_says_why(built):
+    with chromium() as started:
+        page = started.new_context(java_script_enabled=False).new_page()
+        page.goto((built / "03_attention.html").as_uri())
+        assert page.locator("#picture img").is_visible()
+        page.locator(".live iframe").scroll_into_view_if_needed()
+        inside_it = page.frame_locator(".live iframe")
+        expect(inside_it.locator("noscript")).to_contain_text("allow JavaScript")
+        page.goto((built / "index.html").as_uri())
+        expect(page.locator("main noscript img")).to_be_visible()
+        assert page.locator(".lessons h3").count() == len(LESSONS)
+
+
+def test_nothing_moves_for_those_who_ask_for_it(watched):
+    for motion, wanted in (("reduce", {"0s"}), ("no-preference", {"0.15s", "0.2s"})):
+        found = set()
+        for name, part in (("09-picture", ".bar"), ("06-picture", ".tree div")):
+            watched.open(f"live/{name}")
+            watched.page.emulate_media(reduced_motion=motion)
+            style = "e => getComputedStyle(e).transitionDuration.split(', ')[0]"
+            found.add(watched.page.locator(part).first.evaluate(style))
+        assert found == wanted
+
+
+def test_the_explorer_shows_stored_patterns_and_holds_a_token(watched, llm):
+    model, encoding = llm
+    watched.open(WIDGETS["03_attention"])
+    page = watched.page
+    for at, text in enumerate(live.TEXTS):
+        page.get_by_label("Text").select_option(str(at))
+        weights = inside.attention_patterns(model, encoding.encode(text))
+        for layer, head in ((27, 3), (0, 0), (29, 8), (18, 6)):
+            slide(watched, "Layer", layer)
+            slide(watched, "Head", head)
+            assert told(watched) == f"Where head {head} of layer {layer} looks"
+            last = weights.shape[-1] - 1
+            page.locator(".query.token").nth(last).hover()
+            shown = page.locator(".key .weight").all_inner_texts()
+            wanted = weights[layer, head, last].tolist()
+            assert [float(one) for one in shown] == pytest.approx(wanted, abs=0.00501)
+    page.locator(".query.token").nth(2).click()
+    pressed = page.locator(".query.token[aria-pressed=true]")
+    expect(pressed).to_have_count(1)
+    page.keyboard.press("Escape")
+    expect(pressed).to_have_count(0)
+
+
+def test_the_tree_map_counts_as_the_course_does(watched):
+    watched.open(WIDGETS["06_counting_gpt3"])
+    page = watched.page
+
+    def holds(config: gpt.GPTConfig) -> None:
+        rows = sizing.eight_rows(config)
+        assert told(watched).startswith(f"{sum(rows.values()):,} weights")
+        cells = page.locator(".rows tbody tr").all()
+        shown = [cell.inner_text().split("\t")[:2] for cell in cells]
+        assert [name.strip() for name, _ in shown] == list(rows)
+        assert [int(n.replace(",", "")) for _, n in shown] == list(rows.values())
+        boxes = [tile.bounding_box() for tile in page.locator(".tree div").all()]
+        areas = [(b["width"] + 4) * (b["height"] + 4) for b in boxes]
+        for area, weights in zip(areas, rows.values()):
+            share = weights / sum(rows.values())
+            assert area / sum(areas) == pytest.approx(share, abs=0.02)
+
+    page.emulate_media(reduced_motion="reduce")
+    for i, config in enumerate(live.SISTERS.values()):
+        page.get_by_label("Model").select_option(str(i))
+        holds(config)
+    slide(watched, "Channels", 128)
+    slide(watched, "Layers", 2)
+    slide(watched, "Vocabulary", 7)
+    holds(gpt.GPTConfig(7_257, 2_048, 2, 128, 2))
+    assert page.get_by_label("Model").evaluate("e => e.selectedOptions[0].text") == (
+        "another"
+    )
+
+
+def test_the_lab_finds_what_the_course_finds(watched):
+    glove = vectors.glove()
+    kept = live.common(glove)
+    unit = F.normalize(glove.vectors[[glove.id(word) for word in kept]], dim=-1)
+    watched.open(WIDGETS["02_embeddings"])
+    page = watched.page
+
+    def ask(*words: str) -> None:
+        for name, word in zip("abc", words):
+            page.get_by_label(name, exact=True).fill(word)
+        page.keyboard.press("Enter")
+
+    for words in (
+        ("man", "woman", "king"),
+        ("walk", "walked", "go"),
+        ("Paris", "France", "Rome"),
+    ):
+        ids = [kept.index(word.lower()) for word in words]
+        for leave_out in (True, False):
+            page.get_by_label("leave the three words out").set_checked(leave_out)
+            ask(*words)
+            answer = kept[vectors.analogy(unit, *ids, leave_out)]
+            assert told(watched).endswith(f"is to {answer}")
+            end = F.normalize(unit[ids[1]] - unit[ids[0]] + unit[ids[2]], dim=-1)
+            best = float(unit[kept.index(answer)] @ end)
+            number = page.locator(".bars .number").first.inner_text()
+            assert float(number) == pytest.approx(best, abs=0.015)
+    ask("paris", "xyzzy", "rome")
+    assert told(watched) == "“xyzzy” is not among these 2,000 words."
+    ask("paris", "", "rome")
+    assert told(watched) == "Type a word into each of the three boxes."
+
+
+DIALS = [  # temperature, place of top-k, top-p, place of min-p
+    (1, 0, 1, 0),
+    (1, 8, 1, 0),
+    (2, 0, 1, 0),
+    (0.2, 0, 0.95, 0),
+    (0, 0, 1, 0),
+    (1.5, 3, 0.9, 2),
+    (0.7, 1, 0.5, 5),
+    (1, 0, 0.3, 0),
+]
+TOP_K = [None, 1000, 500, 200, 100, 50, 20, 10, 5, 2, 1]
+MIN_P = [None, 0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5]
+
+
+@pytest.mark.parametrize("at", range(len(live.BEGINNINGS)))
+def test_the_dials_leave_what_the_course_s_sampler_leaves(watched, llm, at):
+    model, encoding = llm
+    logits = inside.logits(model, encoding.encode(live.BEGINNINGS[at]))[-1]
+    before, order = torch.softmax(logits, -1), logits.topk(live.BARS).indices
+    watched.open(WIDGETS["09_sampling"])
+    page = watched.page
+    page.get_by_label("Beginning").select_option(str(at))
+    for heat, k, share, least in DIALS:
+        slide(watched, "Temperature", heat)
+        slide(watched, "Top-k", k)
+        slide(watched, "Top-p", share)
+        slide(watched, "Min-p", least)
+        top_p = share if share < 1 else None
+        sampler = sampling.Sampler(heat, TOP_K[k], top_p, MIN_P[least])
+        p = sampler.probabilities(logits, [])
+        shown = page.locator(".bars .number").all_inner_texts()
+        found = [0.0 if one == "out" else float(one) for one in shown]
+        assert found == pytest.approx(p[order].tolist(), abs=0.0006)
+        assert [one == "out" for one in shown] == (p[order] == 0).tolist()
+        kept, whole, held = re.fullmatch(
+            r"Kept ([\d,]+) of ([\d,]+) tokens; they held ([\d.]+)", told(watched)
+        ).groups()
+        wanted = int((p > 0).sum())
+        assert int(kept.replace(",", "")) == pytest.approx(wanted, rel=0.002, abs=0)
+        assert whole == f"{len(p):,}"
+        assert float(held) == pytest.approx(float(before[p > 0].sum()), abs=0.006)
