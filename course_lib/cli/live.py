@@ -152,27 +152,18 @@ def beginnings(model: nn.Module, encoding) -> dict:
 # What is written ----------------------------------------------------------------------
 
 
-def write(
-    path: Path,
-    kind: str,
-    title: str,
-    note: str,
-    compute: Callable[[], dict],
-    program: str = "",
-    more: str = "",
-) -> int:
-    """Write a widget's page; how many bytes it has.
+def write(kind: str, title: str, note: str, compute: Callable, path: Path) -> None:
+    """Write a widget's page.
 
-    kind: its program in live_template/. compute() → what it shows. program and
-    more: code and style that come before its own.
+    kind: its program in live_template/. compute() → what it shows. note: what a reader
+    should know of the values, in a sentence or two below them.
     """
-    read = {
-        name: (HOME / name).read_text("utf-8")
-        for name in ("live.html", "live.css", "live.js", f"{kind}.js")
-    }
+    names = ("live.html", "live.css", "live.js", f"{kind}.js")
+    page, look, shared, own = ((HOME / name).read_text("utf-8") for name in names)
     colours = "".join(f"--{name}: {one}; " for name, one in COLOURS.items())
-    look = f":root {{ {colours}}}\n{more}{read['live.css']}"
-    code = read["live.js"] + program + read[f"{kind}.js"]
+    look, code = f":root {{ {colours}}}\n{look}", shared + own
+    if kind == "attention":  # the widget's own style and program come first
+        look, code = attention.LOOK + look, shared + attention.PROGRAM + own
     words = {
         "title": html.escape(title),
         "note": html.escape(note),
@@ -181,7 +172,7 @@ def write(
         "code": code,
         "facts": alone.data(compute()),
     }
-    return alone.write(path, alone.filled(read["live.html"], words))
+    alone.write(path, alone.filled(page, words))
 
 
 def tree_map() -> Live:
@@ -193,62 +184,54 @@ def tree_map() -> Live:
         "times as many."
     )
     told = "Move the sliders, or choose one of the eight sizes of GPT-3."
-    made = partial(write, kind="weights", title=title, note=note, compute=sisters)
-    return Live("06_counting_gpt3", "picture", "live-weights", title, told, made)
+    page = partial(write, "weights", title, note, sisters)
+    return Live("06_counting_gpt3", "picture", "live-weights", title, told, page)
 
 
 def explorer(model: nn.Module, encoding) -> Live:
     """Lesson 03's attention explorer, on sentences that were read beforehand."""
     title = "Attention in SmolLM2: who looks at whom"
     note = (
-        "SmolLM2 has read these four sentences already; its 270 heads' weights are kept "
-        "in hundredths. For a sentence of your own, open the notebook."
+        "SmolLM2 has read these four texts already. The weights of its 270 heads are kept "
+        "in hundredths. For a text of your own, open the notebook."
     )
-    told = "Choose a sentence, a layer and a head; point at a yellow word, or press Tab until you are there."
-    words = partial(patterns, model, encoding, 27, 3)
-    how = {"program": attention.PROGRAM, "more": attention.LOOK}
-    made = partial(
-        write, kind="attention", title=title, note=note, compute=words, **how
+    told = (
+        "Choose a text, a layer and a head. Then point at a yellow word, or go there with "
+        "Tab."
     )
-    return Live("03_attention", "picture", "live-attention", title, told, made)
+    compute = partial(patterns, model, encoding, 27, 3)
+    page = partial(write, "attention", title, note, compute)
+    return Live("03_attention", "picture", "live-attention", title, told, page)
 
 
 def analogy_lab(words: vectors.WordVectors) -> Live:
     """Lesson 02's analogy lab, on 2,000 words."""
     title = "What is to c as b is to a?"
     note = (
-        f"{WORDS:,} words of GloVe's: those of the lesson's questions, and the most "
-        "frequent. To save room, the numbers of their vectors are rounded to 255 levels, "
-        "so a cosine can be 0.01 off. The notebook has 50,000 words, unrounded."
+        f"{WORDS:,} words of GloVe: those of the lesson's questions, and the most "
+        "frequent. The numbers of a vector are rounded to 255 levels, so a cosine can be "
+        "0.01 off. The notebook has 50,000 words, and rounds none."
     )
-    told = "Type three words, or choose from each list; turn the switch off, and the three may win."
-    made = partial(
-        write,
-        kind="analogy",
-        title=title,
-        note=note,
-        compute=partial(word_vectors, words),
+    told = (
+        "Type three words, or choose them from the lists. Turn the switch off, and the "
+        "three themselves may win."
     )
-    return Live("02_embeddings", "analogy-lab", "live-analogy", title, told, made)
+    page = partial(write, "analogy", title, note, partial(word_vectors, words))
+    return Live("02_embeddings", "analogy-lab", "live-analogy", title, told, page)
 
 
 def dials(model: nn.Module, encoding) -> Live:
     """Lesson 09's dials, on the logits of four beginnings."""
     title = "What comes next, before and after the dials"
     note = (
-        "Outline: what SmolLM2 says. Bar: what is drawn from. The temperature works "
-        "first, then top-k, top-p and min-p, each on what the one before it left. The "
-        f"logits of all tokens are stored, to {STEP}."
+        "Outline: what SmolLM2 says. Bar: what is drawn from. Temperature works first, "
+        "then top-k, top-p and min-p, each on what the one before it left. The logits of "
+        f"all tokens are stored, in steps of {STEP}."
     )
-    told = "Choose a beginning, and turn the dials; here all four work together."
-    made = partial(
-        write,
-        kind="dials",
-        title=title,
-        note=note,
-        compute=partial(beginnings, model, encoding),
-    )
-    return Live("09_sampling", "picture", "live-dials", title, told, made)
+    told = "Choose a beginning, and turn the dials. Here all four work together."
+    compute = partial(beginnings, model, encoding)
+    page = partial(write, "dials", title, note, compute)
+    return Live("09_sampling", "picture", "live-dials", title, told, page)
 
 
 def ready() -> tuple[list[Live], str]:
