@@ -16,7 +16,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from course_lib import figures, gpt, inside, pretrained, sizing, vectors
+from course_lib import (
+    devices,
+    figures,
+    gpt,
+    induction,
+    inside,
+    pretrained,
+    sizing,
+    vectors,
+)
 from course_lib.cli import alone
 from course_lib.errors import Problem
 from course_lib.figures import style
@@ -39,8 +48,9 @@ TEXTS = [  # the first is lesson 03's
     "The cat sat on the mat because it was soft",
     "The cat sat on the mat because it was hungry",
     "We rowed down the river and rested at the bank",
-    " stone lamp river cat glass stone lamp river cat glass",
+    "We saved a little money and took it to the bank",
 ]
+TWICE = " stone lamp river cat glass moon chair bread horse ship" * 2  # lesson 13's
 BEGINNINGS = [  # the first is lesson 09's
     "The sun is shining in the",
     "The capital of France is",
@@ -60,19 +70,23 @@ SISTERS = {
 WORDS = 2_000  # that the analogy lab knows; the lesson's knows 50,000
 STEP = 1 / 5_000  # of a logit: what is stored is a whole number of these
 BARS = 14  # tokens that the dials show
+STORED = "The model has read this already; the weights of its heads are in hundredths."
 
 
 # What is computed ---------------------------------------------------------------------
 
 
-def patterns(model: nn.Module, encoding, layer: int, head: int) -> dict:
+def patterns(
+    model: nn.Module, encoding, told: list[str], layer: int, head: int, score: bool
+) -> dict:
     """What the explorer shows: for each text its tokens, and the patterns of all heads.
 
     A weight is kept in hundredths, which is what the explorer shows, and only where a
-    position may look: a byte each. layer and head: those that it begins with.
+    position may look: a byte each. layer and head: those that it begins with. score:
+    whether the induction score of each head is wanted, for a map.
     """
-    texts = []
-    for text in TEXTS:
+    texts, scores = [], []
+    for text in told:
         tokens, weights, _ = attention.read(model, encoding, text)  # (L, H, T, T)
         layers, heads, count, _ = weights.shape
         rows, columns = torch.tril_indices(count, count)
@@ -80,8 +94,17 @@ def patterns(model: nn.Module, encoding, layer: int, head: int) -> dict:
         names = [figures.shortened(figures.visible(token)) for token in tokens]
         stored = alone.text(kept.numpy().tobytes())
         texts.append({"text": text.strip(), "tokens": names, "patterns": stored})
-    at = {"layers": layers, "heads": heads, "layer": layer, "head": head, "scores": []}
-    return at | {"texts": texts}
+    if score:
+        scores = induction_scores(model).double().round(decimals=3).tolist()
+    at = {"layers": layers, "heads": heads, "layer": layer, "head": head}
+    return at | {"texts": texts, "scores": scores}
+
+
+def induction_scores(model: nn.Module) -> torch.Tensor:
+    """How much each head copies, measured as lesson 13 measures it: (L, H)."""
+    twice = induction.told_twice(4, 50, range(200, 49_000), devices.generator(0))
+    rows = torch.cat([torch.zeros(4, 1, dtype=torch.long), twice], 1)  # (4, 101)
+    return induction.induction_scores(induction.mean_patterns(model, rows), 50)
 
 
 def sisters() -> dict:
@@ -191,17 +214,33 @@ def tree_map() -> Live:
 def explorer(model: nn.Module, encoding) -> Live:
     """Lesson 03's attention explorer, on sentences that were read beforehand."""
     title = "Attention in SmolLM2: who looks at whom"
-    note = (
-        "SmolLM2 has read these four texts already. The weights of its 270 heads are kept "
-        "in hundredths. For a text of your own, open the notebook."
-    )
+    note = f"{STORED} For a text of your own, open the notebook."
     told = (
         "Choose a text, a layer and a head. Then point at a yellow word, or go there with "
         "Tab."
     )
-    compute = partial(patterns, model, encoding, 27, 3)
+    compute = partial(patterns, model, encoding, TEXTS, 27, 3, False)
     page = partial(write, "attention", title, note, compute)
     return Live("03_attention", "picture", "live-attention", title, told, page)
+
+
+def repeats(model: nn.Module, encoding) -> Live:
+    """Lesson 13's explorer of ten words that are told twice."""
+    title = "Attention in SmolLM2, which reads ten words twice"
+    told = "Point at a yellow word of the second half, or go there with Tab."
+    compute = partial(patterns, model, encoding, [TWICE], 18, 6, False)
+    page = partial(write, "attention", title, STORED, compute)
+    return Live("13_inside", "picture", "live-repeats", title, told, page)
+
+
+def head_map(model: nn.Module, encoding) -> Live:
+    """Lesson 13's map of all heads, and where the chosen one looks."""
+    title = "The induction scores of SmolLM2's 270 heads"
+    told = "Press a dot of the map, or go to the map with Tab and use the arrow keys."
+    note = f"The area of a dot is the head's induction score. {STORED}"
+    compute = partial(patterns, model, encoding, [TWICE], 18, 6, True)
+    page = partial(write, "attention", title, note, compute)
+    return Live("13_inside", "map-explorer", "live-map", title, told, page)
 
 
 def analogy_lab(words: vectors.WordVectors) -> Live:
@@ -214,7 +253,7 @@ def analogy_lab(words: vectors.WordVectors) -> Live:
     )
     told = (
         "Type three words, or choose them from the lists. Turn the switch off, and the "
-        "three themselves may win."
+        "inputs themselves may win."
     )
     page = partial(write, "analogy", title, note, partial(word_vectors, words))
     return Live("02_embeddings", "analogy-lab", "live-analogy", title, told, page)
@@ -241,14 +280,15 @@ def ready() -> tuple[list[Live], str]:
     """
     found, lacking = [tree_map()], []
     sources = [
-        ("SmolLM2", pretrained.smollm2, [explorer, dials]),
+        ("SmolLM2", pretrained.smollm2, [explorer, dials, repeats, head_map]),
         ("GloVe's word vectors", lambda: (vectors.glove(),), [analogy_lab]),
     ]
     for name, load, makers in sources:
         try:
             given = load()
         except Problem:
-            which = " and ".join(f"the {NAMES[make]}" for make in makers)
+            *some, last = (f"the {NAMES[make]}" for make in makers)
+            which = f"{', '.join(some)} and {last}" if some else last
             lacking.append(f"{which} for want of {name}")
         else:
             found += [make(*given) for make in makers]
@@ -257,7 +297,9 @@ def ready() -> tuple[list[Live], str]:
 
 NAMES = {
     explorer: "attention explorer (lesson 03)",
-    dials: "sampling dials (lesson 09)",
+    dials: "sampling dials (09)",
+    repeats: "ten words told twice (13)",
+    head_map: "map of heads (13)",
     analogy_lab: "analogy lab (lesson 02)",
 }
 
@@ -267,6 +309,6 @@ def told_of(lacking: list[str]) -> str:
     if not lacking:
         return ""
     return (
-        f"Left out, so that only their pictures show: {'; '.join(lacking)}. "
-        f"To fetch it: {FETCH}"
+        f"Left out, so that their pictures stand alone: {'; '.join(lacking)}. To fetch "
+        f"what is wanting: {FETCH}"
     )

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from course_lib import gpt, inside, sizing, vectors
 from course_lib.cli import live
+from course_lib.files import ROOT
 from course_lib.notebooks.live import Live
 
 LARGEST = 500_000  # bytes of a page
@@ -28,7 +29,7 @@ def glove():
 
 @pytest.fixture(scope="module")
 def widgets() -> dict[str, Live]:
-    """All four, on the real model and the real vectors, by what style.css calls them."""
+    """All of them, on the real model and the real vectors, by what style.css calls them."""
     found, left_out = live.ready()
     assert left_out == ""
     return {one.kind: one for one in found}
@@ -43,6 +44,7 @@ def pages(widgets, tmp_path_factory) -> dict[str, str]:
 
 
 KINDS = ("live-attention", "live-weights", "live-analogy", "live-dials")
+KINDS += ("live-repeats", "live-map")
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -66,6 +68,8 @@ def test_each_lesson_s_widget_has_its_own_page(widgets):
         "live/03-picture.html",
         "live/06-picture.html",
         "live/09-picture.html",
+        "live/13-map-explorer.html",
+        "live/13-picture.html",
     ]
 
 
@@ -93,22 +97,46 @@ def test_a_page_is_small(pages, kind):
 # Values -------------------------------------------------------------------------------
 
 
-def test_the_explorer_shows_the_model_s_weights_to_the_hundredth(pages, llm):
-    model, encoding = llm
-    held = facts(pages["live-attention"])
+EXPLORERS = {  # its texts, layer and head
+    "live-attention": (live.TEXTS, 27, 3),
+    "live-repeats": ([live.TWICE], 18, 6),
+    "live-map": ([live.TWICE], 18, 6),
+}
+
+
+@pytest.mark.parametrize("kind", EXPLORERS)
+def test_the_explorer_shows_the_model_s_weights_to_the_hundredth(pages, llm, kind):
+    (model, encoding), held = llm, facts(pages[kind])
+    texts, layer, head = EXPLORERS[kind]
     assert (held["layers"], held["heads"]) == (30, 9)
-    assert (held["layer"], held["head"]) == (27, 3)
-    assert held["texts"][0]["text"] == "The cat sat on the mat because it was soft"
-    for one, text in zip(held["texts"], live.TEXTS, strict=True):
+    assert (held["layer"], held["head"]) == (layer, head)
+    for one, text in zip(held["texts"], texts, strict=True):
         weights = inside.attention_patterns(model, encoding.encode(text)).numpy()
         count, stored = weights.shape[-1], unpacked(one["patterns"])
-        assert len(one["tokens"]) == count
         assert "".join(one["tokens"]).replace("·", " ") == text
         rows, columns = np.tril_indices(count)
         wanted = weights[:, :, rows, columns].reshape(-1)
         shown = stored.astype(float) / 100
         assert len(shown) == len(wanted) and np.abs(shown - wanted).max() < 0.00501
         assert stored.max() == 100  # something looks at one place only
+
+
+def test_texts_layers_and_heads_are_the_lessons(pages):
+    """Each begins as the saved picture does, and knows the scores that 13 printed."""
+    for kind, lesson, cell in (
+        ("live-attention", "03_attention", "load"),
+        ("live-repeats", "13_inside", "picture"),
+    ):
+        notebook = json.loads((ROOT / "notebooks" / f"{lesson}.ipynb").read_text())
+        (source,) = ["".join(c["source"]) for c in notebook["cells"] if c["id"] == cell]
+        text = facts(pages[kind])["texts"][0]["text"]
+        assert f'"{text}"' in source or f'" {text[: len(text) // 2]}"' in source
+    scores = facts(pages["live-map"])["scores"]
+    assert facts(pages["live-attention"])["scores"] == []
+    (printed,) = [c for c in notebook["cells"] if c["id"] == "heads"]
+    told = "".join(printed["outputs"][0]["text"])
+    for layer, head, score in re.findall(r"layer +(\d+), head (\d): ([\d.]+)", told):
+        assert scores[int(layer)][int(head)] == pytest.approx(float(score), abs=0.0051)
 
 
 def test_the_tree_map_begins_with_gpt_3_s_eight_sizes(pages):
@@ -199,7 +227,7 @@ def test_without_the_vectors_only_the_lab_is_left_out(monkeypatch):
     monkeypatch.setattr(live.pretrained, "smollm2", lambda: (None, None))
     found, left_out = live.ready()
     kinds = {one.kind for one in found}
-    assert kinds == {"live-weights", "live-attention", "live-dials"}
+    assert kinds == set(KINDS) - {"live-analogy"}
     assert "analogy lab" in left_out and "SmolLM2" not in left_out
 
 

@@ -66,7 +66,7 @@ function box(name, value) {
 }
 
 const boxes = ["a", "b", "c"].map((name, i) => box(name, facts.first[i]));
-const leaveOut = onOff("leave the three words out", true, draw);
+const leaveOut = onOff("leave the inputs out", true, draw);
 const listed = made($("dials"), "datalist");
 listed.id = "known";
 for (const word of [...facts.words].sort()) made(listed, "option").value = word;

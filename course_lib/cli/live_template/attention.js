@@ -39,7 +39,8 @@ function send() {
   say(`Where head ${head} of layer ${layer} looks`);
 }
 
-const atText = list("Text", facts.texts.map((one) => one.text), send);
+const texts = facts.texts.map((one) => one.text);
+const atText = texts.length > 1 ? list("Text", texts, send) : { value: 0 };
 const atLayer = slider("Layer", [0, facts.layers - 1, facts.layer], String, send);
 const atHead = slider("Head", [0, facts.heads - 1, facts.head], String, send);
 send();
