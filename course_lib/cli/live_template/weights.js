@@ -12,8 +12,8 @@ function eightRows(channels, layers, vocabulary) {
 // sum is nearest to one half, along the longer side.
 function tiles(shares, x, y, wide, tall) {
   if (shares.length === 1) return [[x, y, wide, tall]];
-  const sums = shares.map(((sum) => (share) => (sum += share))(0));
-  const whole = sums.at(-1);
+  let whole = 0;
+  const sums = shares.map((one) => (whole += one));
   const gaps = sums.slice(0, -1).map((sum) => Math.abs(sum - whole / 2));
   const cut = gaps.indexOf(Math.min(...gaps)) + 1;
   const part = sums[cut - 1] / whole;
