@@ -53,8 +53,10 @@ function draw() {
     const amount = rows[order[i]];
     const box = { left: x + 2, top: y + 2, width: Math.max(w - 4, 1), height: Math.max(h - 4, 1) };
     for (const side in box) tile.style[side] = `${box[side]}px`;
+    const fits = () => name.offsetWidth <= w - 10 && name.offsetHeight <= h - 10;
     name.innerText = `${order[i]}\n${short(amount)} · ${share(shares[i])}`;
-    tile.classList.toggle("unnamed", name.offsetWidth > w - 12 || name.offsetHeight > h - 10);
+    if (!fits()) name.innerText = order[i];
+    tile.classList.toggle("unnamed", !fits()); // the table names it
     row.lastChild.previousSibling.textContent = grouped(amount);
     row.lastChild.textContent = share(shares[i]);
   });
