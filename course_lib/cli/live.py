@@ -248,8 +248,8 @@ def analogy_lab(words: vectors.WordVectors) -> Live:
     title = "What is to c as b is to a?"
     note = (
         f"{WORDS:,} words of GloVe: those of the lesson's questions, and the most "
-        "frequent. The numbers of a vector are rounded to 255 levels, so a cosine can be "
-        "0.01 off. The notebook has 50,000 words, and rounds none."
+        "frequent. The numbers of a vector are rounded to 255 levels, which changes a "
+        "cosine by 0.01 at times. The notebook has 50,000 words, and rounds none."
     )
     told = (
         "Type three words, or choose them from the lists. Turn the switch off, and the "

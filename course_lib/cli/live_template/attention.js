@@ -37,6 +37,8 @@ function send() {
   Object.assign(kernel.values, { tokens, weights, note, chosen: [layer, head] });
   kernel.changed.forEach((react) => react());
   say(`Where head ${head} of layer ${layer} looks`);
+  const map = $("view").querySelector(".map"); // narrow, it shows the chosen layer
+  if (map) map.scrollLeft = (layer / facts.layers) * map.scrollWidth - map.clientWidth / 2;
 }
 
 const texts = facts.texts.map((one) => one.text);
@@ -45,3 +47,4 @@ const atLayer = slider("Layer", [0, facts.layers - 1, facts.layer], String, send
 const atHead = slider("Head", [0, facts.heads - 1, facts.head], String, send);
 send();
 render({ model: kernel, el: $("view") });
+send(); // now that there is something to see
