@@ -1,7 +1,7 @@
 """The site's live widgets, as files: their values are the course's, and nothing else runs.
 
 The oracles are what the model, the vectors and the course's own functions say; what the
-pages make of the values is held in slow/test_site_in_browser.py.
+pages make of the values is held in slow/test_live_in_browser.py.
 """
 
 import base64
