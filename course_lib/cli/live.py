@@ -309,6 +309,6 @@ def told_of(lacking: list[str]) -> str:
     if not lacking:
         return ""
     return (
-        f"Left out, so that their pictures stand alone: {'; '.join(lacking)}. To fetch "
-        f"what is wanting: {FETCH}"
+        f"Left out, so that their pictures stand alone: {'; '.join(lacking)}; what is "
+        f"wanting comes with: {FETCH}"
     )
