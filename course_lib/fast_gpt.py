@@ -21,6 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from course_lib.gpt import GPTConfig, attend, check_ids, join_heads, split_heads
+from course_lib.kv_cache import attend_from, places
 from course_lib.llama import rotate, rotation
 
 BASE = 1_000.0  # of the rotary positions: enough for a few hundred tokens
@@ -56,13 +57,16 @@ class FastAttention(nn.Module):
 
     def forward(self, x: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:
         """(B, T, C) → (B, T, C)"""
+        return self.output(join_heads(attend(*self.split(x, turn))))
+
+    def split(self, x: torch.Tensor, turn: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Queries, keys and values: (B, T, C) → (B, H, T, D) each."""
         parts = [self.query.weight, self.key.weight, self.value.weight]
         together = F.linear(x, torch.cat(parts))  # (B, T, 3 C): one product, not three
         query, key, value = (
             split_heads(part, self.heads) for part in together.chunk(3, -1)
         )
-        query, key = rotate(norm(query), turn), rotate(norm(key), turn)  # (B, H, T, D)
-        return self.output(join_heads(attend(query, key, value)))
+        return rotate(norm(query), turn), rotate(norm(key), turn), value
 
 
 class FastBlock(nn.Module):
@@ -113,3 +117,35 @@ class FastGPT(nn.Module):
         for block in self.blocks:
             x = block(x, turn)
         return self.unembedding(norm(x))  # (B, T, V)
+
+
+@torch.inference_mode()
+def decode_step(model: FastGPT, ids: torch.Tensor, cache) -> torch.Tensor:
+    """As kv_cache.decode_step: ids (B, T) that follow the cache → logits (B, V).
+
+    The cache, a KVCache, keeps in `last` what each part saw of the last position, for the
+    next one looks at it. So it can't be cut back to fewer positions.
+    """
+    here = places(model, ids, cache)
+    turn = rotation(here.stop, model.config.head_size, BASE, ids.device)[:, here]
+    x = norm(model.embedding(ids))  # (B, T, C)
+    for layer, block in enumerate(model.blocks):
+        seen = mixed_on(
+            norm(x), block.before_attention, cache.last, (layer, "attention")
+        )
+        query, key, value = block.attention.split(seen, turn)
+        key, value = cache.add(layer, key, value)  # (B, H, N, D)
+        x = x + block.attention.output(join_heads(attend_from(query, key, value)))
+        seen = mixed_on(norm(x), block.before_mlp, cache.last, (layer, "mlp"))
+        x = x + block.down(squared_relu(block.up(seen)))
+    return model.unembedding(norm(x[:, -1]))  # (B, V)
+
+
+def mixed_on(x: torch.Tensor, share: torch.Tensor, last: dict, part) -> torch.Tensor:
+    """`mixed` for new positions: the one before the first is in `last`, under `part`.
+
+    (B, T, C), (C,) → (B, T, C); the last of the new ones takes its place.
+    """
+    before = last.get(part, torch.zeros_like(x[:, :1]))  # (B, 1, C)
+    last[part] = x[:, -1:]
+    return torch.lerp(x, torch.cat([before, x[:, :-1]], 1), share)

@@ -206,10 +206,7 @@ def attribution(
     et al. 2021). What a part does to later parts is not in it.
     """
     model = reading.model
-    slope, rest = _slope(reading, token, position)  # (C), and a number
-    if against is not None:
-        other, less = _slope(reading, against, position)
-        slope, rest = slope - other, rest - less
+    slope, rest = direction(reading, token, against, position)
     found = {"embedding": float(reading.stream[0, position].double() @ slope)}
     for layer, block in enumerate(model.blocks):
         output = block.attention.output
@@ -221,6 +218,22 @@ def attribution(
         found[layer, "mlp"] = float(reading.mlp[layer, position].double() @ slope)
         rest += 0.0 if output.bias is None else float(output.bias.double() @ slope)
     return found | {"biases": rest}
+
+
+@torch.no_grad()
+def direction(
+    reading: Reading, token: int, against: int | None = None, position: int = -1
+) -> tuple[torch.Tensor, float]:
+    """How a token's logit, less that of `against`, grows with the last stream.
+
+    A slope for each channel (C), in float64, and a number that no channel has a part in:
+    the logit is the stream's dot product with the slope, plus the number.
+    """
+    slope, rest = _slope(reading, token, position)
+    if against is None:
+        return slope, rest
+    other, less = _slope(reading, against, position)
+    return slope - other, rest - less
 
 
 def _slope(reading: Reading, token: int, position: int) -> tuple[torch.Tensor, float]:

@@ -20,12 +20,14 @@ class KVCache:
     Room for `context` positions of `layers` layers is taken at once, when the first keys
     come and tell B, H, D and dtype: growing bit by bit would copy all at every token.
     `length` says how many positions are known. B texts of the same length are one cache.
+    `last` is for models whose parts look at one position before: what they saw of it.
     """
 
     def __init__(self, layers: int, context: int):
         self.layers, self.context = layers, context
         self.length = 0
         self.kept = None  # (L, 2, B, H, context, D), keys then values
+        self.last: dict = {}
 
     def add(
         self, layer: int, key: torch.Tensor, value: torch.Tensor

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib import gpt, kv_cache, llama, sampling
+from course_lib import fast_gpt, gpt, kv_cache, llama, sampling
 from course_lib.devices import generator
 from course_lib.kv_cache import KVCache
 from course_lib.sampling import Sampler
@@ -348,12 +348,14 @@ def test_temperature_zero_is_the_likeliest_after_the_penalty():
 SMALL = gpt.GPTConfig(vocabulary=31, context=24, layers=3, channels=24, heads=3)
 GROUPED = llama.LlamaConfig(31, 24, 3, 32, 4, 2, 48, rope_base=100.0)
 STEPS = {"GPT": kv_cache.decode_step, "Llama": llama.decode_step}
+STEPS["FastGPT"] = fast_gpt.decode_step
 
 
 @pytest.fixture(scope="module")
 def models():
     """One model of each family, with weights so large that every position matters."""
     made = {"GPT": gpt.GPT(SMALL), "Llama": llama.Llama(GROUPED)}
+    made["FastGPT"] = fast_gpt.FastGPT(SMALL)
     chance = generator(1)
     for model in made.values():
         for weight in model.parameters():

@@ -21,6 +21,7 @@ from course_lib import (
     data,
     devices,
     distributed,
+    fast_gpt,
     files,
     kv_cache,
     llama,
@@ -286,7 +287,7 @@ def run_sample(args: argparse.Namespace) -> int:
     prompt = args.prompt or beginning(known, generator)
     ids = first_ids(prompt, encoding)
     limit = writable(len(ids), args.length, model.config.context)
-    step = kv_cache.decode_step if known["kind"] == "gpt" else None
+    step = {"gpt": kv_cache, "fast": fast_gpt}[known["kind"]].decode_step
     new = sampling.write(model, ids, sampler, limit, generator, step)
     text = pieces(new, encoding)
     first = next(text, "")  # what is wrong is said before anything is written

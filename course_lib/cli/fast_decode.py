@@ -51,6 +51,7 @@ def int8(weight: torch.Tensor) -> Product:
     return lambda x: quantized.weights_only(x, numbers, scale[:, 0])
 
 
+EXACT = 64  # of the likeliest tokens get their logits in float32
 FORMS = {"float32": float32, "bfloat16": bfloat16, "int8": int8}
 
 
@@ -71,7 +72,8 @@ class Decoder:
     def __init__(self, model: Llama, form: str):
         make, self.form, self.config = FORMS[form], form, model.config
         self.layers = [joined(block, make) for block in model.blocks]
-        self.norm, self.unembedding = model.norm, make(model.embedding.weight)
+        self.norm, self.table = model.norm, model.embedding.weight
+        self.unembedding = make(self.table)
         size = (self.config.context, self.config.head_size, self.config.rope_base)
         self.turn = rotation(*size)  # (2, context, D)
 
@@ -89,7 +91,18 @@ class Decoder:
             x = x + self.attention(layer, x, self.turn[:, here], number, cache)
             gate, up = layer.gate_and_up(layer.mlp_norm(x)).chunk(2, dim=-1)
             x = x + layer.down(F.silu(gate) * up)
-        return self.unembedding(self.norm(x[-1:]))
+        return self.exact(self.norm(x[-1:]))
+
+    def exact(self, x: torch.Tensor) -> torch.Tensor:
+        """The logits (1, V) of a vector (1, C); those that matter with no rounding.
+
+        The likeliest tokens are close together, and a rounded product mixes them up.
+        """
+        logits = self.unembedding(x)
+        if self.form != "float32":
+            best = logits[0].topk(min(EXACT, logits.shape[1])).indices
+            logits[0, best] = self.table[best] @ x[0]
+        return logits
 
     def attention(self, layer: Layer, x, turn, number: int, cache) -> torch.Tensor:
         """(T, C) → (T, C), from the new positions' heads and those in the cache."""

@@ -59,7 +59,9 @@ from course_lib.figures.senses import (
     spectrogram,  # how loud each pitch is at each time
 )
 from course_lib.figures.style import (
-    EMPTY,  # colours: of an empty place,
+    BORDER,  # colours: of the edge of what stays behind,
+    DIM,  # of all but the first of several,
+    EMPTY,  # of an empty place,
     EXTRA,  # what has no role of its own,
     GROUND,  # the card,
     KEY,  # keys,
@@ -77,6 +79,9 @@ from course_lib.figures.style import (
     png,  # the picture as bytes
     shortened,  # a label that leaves room for others
     visible,  # a token as it can be drawn, its spaces too
+)
+from course_lib.figures.tiles import (
+    tiles,  # what every head and every MLP adds
 )
 from course_lib.figures.tokens import (
     dialled,  # probabilities before and after a dial

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 
@@ -100,18 +101,24 @@ def token_strip(
     axis.set_ylim(line - 0.35, -0.55 - top)
     for place, label in zip(marks, labels):
         axis.text(-0.2, place - 0.72, label, color=MUTED, fontsize=9, va="center")
-    for column, y, text, order, shade in placed:
-        if order is not None:
-            _box(axis, column, y, len(text) + 0.6, order, shade)
+    _boxes(axis, [box for box in placed if box[3] is not None])
+    for column, y, text, *_ in placed:
         style = {"family": MONO, "fontsize": 9.2, "va": "center"}
         axis.text(column + 0.3, y, plain(text), color=TEXT, **style)
     return axis
 
 
-def _box(axis: Axes, x: float, y: float, width: float, order: int, shade) -> None:
-    fill = ("#24455C", "#3A3F4A")[order % 2] if shade is None else filled(shade)
-    box = Rectangle((x, y - 0.4), width, 0.8, color=fill, linewidth=0)
-    axis.add_artist(box)  # add_patch would widen the limits to it, which takes longer
+def _boxes(axis: Axes, placed: list[tuple]) -> None:
+    """The tokens' boxes, drawn all at once: one by one takes four times as long."""
+    corners, fills = [], []
+    for x, y, text, order, shade in placed:
+        right, low, high = x + len(text) + 0.6, y - 0.4, y + 0.4
+        corners.append([(x, low), (right, low), (right, high), (x, high)])
+        plain_fill = ("#24455C", "#3A3F4A")[order % 2]
+        fills.append(plain_fill if shade is None else filled(shade))
+    axis.add_collection(
+        PolyCollection(corners, facecolors=fills, linewidths=0), autolim=False
+    )
 
 
 def ruler(

@@ -1,8 +1,8 @@
 """Every widget: each moves a picture of `figures`.
 
 A widget is shown with its picture beside it, so that a page which can't run code shows
-the picture. Only core ipywidgets (7.7 and later) and no network; one widget has
-JavaScript of ours, and does without where that can't run.
+the picture. Only core ipywidgets (7.7 and later) and no network; two widgets
+have JavaScript of ours, and do without where that can't run.
 
 This file is the index. Of the stage: nobody has to type it.
 """
@@ -29,6 +29,9 @@ from course_lib.widgets.explorers import (
 from course_lib.widgets.labs import (
     analogy_lab,  # type three words, see what is to c as b is to a
     score_lab,  # turn a query and a key, see score and shares
+)
+from course_lib.widgets.machine_view import (
+    machine_view,  # type a sentence, see what every part adds, press parts off
 )
 from course_lib.widgets.pictures import (
     frame,  # what a picture stands in: on a narrow page it can be scrolled

@@ -274,10 +274,12 @@ if anywidget is not None:
         chosen = traitlets.List([0, 0]).tag(sync=True)  # layer and head
 
 
-def start(encoding: tiktoken.Encoding, text: str) -> tuple[list[int], str]:
-    """The ids of a text's first 40 tokens, and a note on how many those are."""
+def start(
+    encoding: tiktoken.Encoding, text: str, most: int = figures.MOST_LOOKS
+) -> tuple[list[int], str]:
+    """The ids of a text's first tokens, and a note on how many those are."""
     ids = encoding.encode_ordinary(text[:LONGEST])
-    kept = ids[: figures.MOST_LOOKS]
+    kept = ids[:most]
     if not ids:
         return [], ASK
     if len(kept) < len(ids) or len(text) > LONGEST:

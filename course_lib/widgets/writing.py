@@ -11,7 +11,16 @@ import ipywidgets
 import tiktoken
 from matplotlib.axes import Axes
 
-from course_lib import devices, figures, kv_cache, llama, sampling, tokenizer
+from course_lib import (
+    devices,
+    fast_gpt,
+    figures,
+    kv_cache,
+    llama,
+    sampling,
+    tokenizer,
+)
+from course_lib.fast_gpt import FastGPT
 from course_lib.gpt import GPT
 from course_lib.widgets import controls, pictures
 
@@ -111,6 +120,8 @@ def step_of(model: Callable) -> Callable | None:
     """The function that reads one id more with this model; None if there is none."""
     if isinstance(model, llama.Llama):
         return llama.decode_step
+    if isinstance(model, FastGPT):
+        return fast_gpt.decode_step
     return kv_cache.decode_step if isinstance(model, GPT) else None
 
 

@@ -75,6 +75,17 @@ def test_a_trial_takes_turns_and_puts_the_fastest_first(model, monkeypatch):
     )
 
 
+@pytest.mark.parametrize("form", ["bfloat16", "int8"])
+def test_the_likeliest_tokens_have_their_logits_unrounded(model, form, monkeypatch):
+    monkeypatch.setattr(fast_decode, "EXACT", 5)
+    decoder, chance = fast_decode.Decoder(model, form), torch.Generator().manual_seed(0)
+    x = torch.randn(1, model.config.channels, generator=chance)
+    whole, logits = model.embedding.weight @ x[0], decoder.exact(x)[0]
+    gaps = (logits - whole).abs()
+    best = logits.topk(5).indices
+    assert gaps[best].max() < 1e-5 < gaps.max()
+
+
 def test_a_trial_gives_its_place_back(model):
     (trial, *_) = fast_decode.on_trial(model, IDS, seconds=0).values()
     assert trial.cache.length == len(IDS) + 1 and len(trial.taken) == 3

@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from course_lib import inside, widgets
+from course_lib import inside, patching, tiles, widgets
 from course_lib.notebooks.saved import LIVE, SAVING
 
 try:
@@ -41,8 +41,10 @@ STILL = {"show", "live", "hear"}
 CONTROLS = "[role=slider], input[type=text], input[type=checkbox], textarea"
 TABBED = f"{CONTROLS}, button:not([disabled]), [role=button]"
 TYPED = [f"{n} {'Unbelievable! ' * 12}{n} professors and" for n in ("Two", "Three")]
-SHORT = {  # these want four letters, and a sentence of few words
+SHORT = {  # these want four letters, and few words
     "07_backprop.trained-step": ["wher", "that"],
+    "12_assistant.chat": ["Where is Ruth?", "Where is Tom?"],
+    "12_assistant.together": ["Where is Ruth?", "Where is Tom?"],
     "15_beyond_text.lines": ["two dogs see one cat", "one fox calls three geese"],
 }
 # Every kind of widget that the index has, and what is typed into its lines of text.
@@ -50,6 +52,7 @@ KINDS = {
     "analogy_lab": ["queen", "paris"],  # for a word without a vector nothing moves
     "attention_explorer": TYPED,
     "drawing_pad": [],
+    "machine_view": TYPED,
     "melody_box": ["do re mi sol la sol mi re", "la - sol - mi - re -"],
     "merge_explorer": TYPED,
     "next_token_explorer": TYPED,
@@ -75,6 +78,9 @@ TOKEN = "test-browser"
 STARTING = 60  # seconds that JupyterLab may take to start
 WAIT = 20_000  # milliseconds that anything on a page may take
 LOADING = 120_000  # milliseconds that a lesson may take to load its model
+TRAINING = (
+    480_000  # until all cells of a lesson have run, a small model trained included
+)
 # What a picture's pixels add up to, at half its size, which is quicker; of a view made of
 # elements, what it holds. Nothing: not yet there.
 PIXELS = """image => {
@@ -106,7 +112,7 @@ TOO_WIDE = """area => {
         && !["INPUT", "TEXTAREA"].includes(e.tagName) && !e.matches(frame);
     const out = e => {
         const box = e.getBoundingClientRect();
-        if (e.parentElement.matches(frame)) return false;
+        if (e.parentElement.closest(frame)) return false;
         return box.width && (box.right > edge.right + 1 || box.left < edge.left - 1);
     };
     return [area, ...area.querySelectorAll("*")].filter(e => wide(e) || out(e))
@@ -149,7 +155,7 @@ FAINT = """area => {
         .map(e => `${e.tagName}.${e.className}: ${contrast(e)}`);
 }"""
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
 
 def missing(what: str, remedy: str) -> None:
@@ -316,8 +322,9 @@ class Visit:
 
     @property
     def image(self):
-        """The picture that the widget moves; the attention explorer has a view."""
-        return self.widget.locator("img.widget-image, .attention-view")
+        """The picture that the widget moves; two widgets have a view of ours."""
+        views = "img.widget-image, .attention-view, .machine-view"
+        return self.widget.locator(views)
 
     @property
     def controls(self):
@@ -497,6 +504,7 @@ def lessons(visit, lab) -> Callable:
         here.page.bring_to_front()  # a page behind another is slow and misses keys
         expect(here.widget).to_be_visible(timeout=LOADING)
         await_picture(here, "")
+        idle(here, TRAINING)  # until then a kernel answers nobody
         return here
 
     return get
@@ -514,10 +522,13 @@ def open_lesson(lab: Lab, here: Visit, lesson: str) -> None:
     # A workspace of its own: otherwise JupyterLab opens the other lessons' tabs, too.
     tree = f"{lab.address}/lab/workspaces/{lesson}/tree/{lesson}.ipynb"
     here.page.goto(f"{tree}?token={TOKEN}")
-    # A cell run before this would be met with a dialog that asks for a kernel.
-    ready = "Python 3 (ipykernel) | Idle"
+    idle(here, LOADING)  # a cell run before would be met with a dialog: which kernel?
+
+
+def idle(here: Visit, timeout: int) -> None:
+    """Wait until the kernel has nothing to do."""
     bar = here.page.locator("#jp-main-statusbar")
-    expect(bar).to_contain_text(ready, timeout=LOADING)
+    expect(bar).to_contain_text("Python 3 (ipykernel) | Idle", timeout=timeout)
 
 
 def run_lesson(page: Visit, lesson: str) -> list[Visit]:
@@ -578,7 +589,8 @@ def nudge(here: Visit, control) -> None:
             press(here, key)
         return
     before = picture(here)
-    if control.get_attribute("type") == "checkbox":
+    button = control.evaluate("control => control.tagName") == "BUTTON"
+    if button or control.get_attribute("type") == "checkbox":
         press(here, "Space")
         return
     texts = SHORT.get(here.name) or KINDS[kind_of(here.name)]
@@ -850,6 +862,99 @@ def test_attention_explorer_shows_the_models_weights(lessons, llm):
     assert here.output.evaluate(FAINT) == []  # what is not lit stays readable
 
 
+def tile(here: Visit, name: str):
+    """A tile of the machine view, by how its label begins."""
+    return here.widget.locator(f'.tile[aria-label^="{name}"]')
+
+
+def said(here: Visit):
+    """The machine view's sentence on what comes next."""
+    return here.widget.locator(".machine-view .said")
+
+
+@pytest.mark.one
+def test_a_tile_pressed_by_keyboard_is_switched_off(lessons, llm):
+    """Arrows lead to every tile; Enter takes one out of the model, Escape brings all."""
+    here = lessons("05_transformer.machine-live")
+    model, encoding = llm
+    text = "The capital of France is"
+    type_into(here, here.widget.locator("input[type=text]"), text)
+    here.page.keyboard.press("Enter")
+    expect(here.widget.locator(".token")).to_have_count(5)
+    assert here.widget.locator(".tile").count() == 30 * 11  # a layer's name, 9, 1
+    plain = said(here).inner_text()
+    start = tile(here, "Head 0 of layer 29 ")
+    start.click()
+    expect(said(here)).to_contain_text("head 0 of layer 29 off")
+    expect(start).to_be_focused()  # though all was drawn anew
+    here.page.keyboard.press("Enter")
+    expect(said(here)).to_have_text(plain)
+    for key in ("End", *["ArrowDown"] * 29):
+        here.page.keyboard.press(key)
+    last = tile(here, "The MLP of layer 0 ")
+    expect(last).to_be_focused()
+    expect(here.widget.locator(".told")).to_contain_text("Its neurons that fire most")
+    here.page.keyboard.press("Enter")
+    expect(said(here)).to_contain_text("the MLP of layer 0 off")
+    expect(last).to_have_attribute("aria-label", re.compile("It is switched off"))
+    changes = {(0, "mlp"): patching.off}
+    view = tiles.look(
+        model, encoding.encode(text), changes, encoding.encode(" Paris")[0]
+    )
+    percent = f"{100 * view.probability:.1f} %"
+    expect(said(here)).to_contain_text(
+        percent if view.probability >= 0.0005 else "to < 0.1 %"
+    )
+    here.page.keyboard.press("Escape")
+    expect(said(here)).to_have_text(plain)
+    expect(last).to_be_focused()
+
+
+def test_a_layer_and_the_three_that_tell_most(lessons):
+    here = lessons("05_transformer.machine-live")
+    whole = tile(here, "Layer 3,")
+    whole.click()
+    expect(said(here)).to_contain_text("10 parts changed")
+    expect(here.widget.locator(".tile.off")).to_have_count(10)
+    here.page.keyboard.press("Enter")
+    expect(here.widget.locator(".tile.off")).to_have_count(0)
+    here.widget.get_by_role("button", name="The three that tell most").click()
+    expect(here.widget.locator(".machine-view li")).to_have_count(3)
+    expect(here.widget.locator(".tile.telling")).to_have_count(3)
+    second = here.widget.locator(".best button").nth(1)
+    second.click()
+    expect(second).to_have_attribute("aria-pressed", "true")
+    expect(second).to_be_focused()
+    assert here.output.evaluate(FAINT) == []
+
+
+def test_a_head_lights_what_it_looks_at(lessons):
+    """By pointer and by keyboard the same."""
+    here = lessons("05_transformer.machine-live")
+    head = tile(here, "Head 1 of layer 29 ")
+    head.hover()
+    told = here.widget.locator(".told")
+    expect(told).to_contain_text("From the last token it looks at")
+    hovered = told.inner_text(), here.widget.locator(".look").count()
+    assert hovered[1] >= 1
+    here.widget.locator("input[type=text]").hover()
+    expect(here.widget.locator(".look")).to_have_count(0)
+    head.focus()
+    assert (told.inner_text(), here.widget.locator(".look").count()) == hovered
+
+
+def test_a_part_is_taken_from_the_other_text(lessons):
+    here = lessons("13_inside.machine-live")
+    here.widget.get_by_label("takes from the other text").check()
+    for name in ("Head 3 of layer 23 ", "The MLP of layer 28 "):
+        tile(here, name).click()
+        expect(tile(here, name)).to_have_class(re.compile("taken"))
+    expect(said(here)).to_contain_text("the likeliest is “ John”")
+    type_into(here, here.widget.locator("input[type=text]").last, "Two words")
+    here.page.keyboard.press("Enter")
+    expect(said(here)).to_contain_text("same number of tokens")
+
+
 @pytest.mark.parametrize(
     "text", ["", "👩‍👩‍👧 naïve 😀", "Row, row, row your boat. " * 200]
 )
@@ -899,8 +1004,9 @@ def test_widget_by_keyboard_fits_and_can_be_read(here, theme, width):
     cells = here.page.locator(".jp-Notebook .jp-Cell").count()
     assert tab_through(here) == []
     start_of(here)
-    assert here.controls.count() > 0
-    for control in here.controls.all():
+    controls = here.controls if here.controls.count() else here.widget.locator("button")
+    assert controls.count() > 0
+    for control in controls.all():
         expect(control).to_be_visible()
         tab_to(here, control)
         nudge(here, control)
