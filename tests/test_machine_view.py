@@ -48,7 +48,7 @@ def ask(view, **asked):
 
 def test_what_is_sent_is_what_the_sums_say(box, model, encoding):
     view, ids = box.children[-1], encoding.encode(TEXT)
-    wanted = tiles.look(model, ids)
+    wanted = tiles.take_apart(model, ids)
     assert view.shown["tokens"] == ["The", "·cat", "·sat", "·on", "·the", "·mat"]
     assert torch.allclose(
         torch.tensor(view.shown["heads"]), wanted.heads.float(), atol=1e-4
@@ -70,7 +70,7 @@ def test_a_press_switches_off_and_another_switches_on(box, model, encoding):
     first = view.shown
     ask(view, changed=[[1, 2, "off"]], token=first["token_id"])
     changed = {(1, 2): patching.off}
-    wanted = tiles.look(model, encoding.encode(TEXT), changed, first["token_id"])
+    wanted = tiles.take_apart(model, encoding.encode(TEXT), changed, first["token_id"])
     assert view.shown["heads"][1][2] == 0 and view.shown["changed"] == [[1, 2, "off"]]
     here = next(b for b in view.shown["best"] if b["id"] == first["token_id"])
     assert here["after"] == pytest.approx(wanted.probability, abs=1e-6)
@@ -104,7 +104,9 @@ def test_a_part_is_taken_from_the_other_text(box, model, encoding):
     ask(view, changed=[[*part, "taken"]])
     other = inside.read(model, encoding.encode(OTHER))
     changes = {part: patching.taken_from(other, part)}
-    wanted = tiles.look(model, encoding.encode(TEXT), changes, view.shown["token_id"])
+    wanted = tiles.take_apart(
+        model, encoding.encode(TEXT), changes, view.shown["token_id"]
+    )
     assert view.shown["mlps"][0] == pytest.approx(wanted.adds(part), abs=1e-4)
     assert "the MLP of layer 0 taken from the other text" in view.shown["said"]
 
@@ -113,7 +115,7 @@ def test_another_token_comes_into_view_and_is_compared(box, model, encoding):
     view = box.children[-1]
     one, two = (view.shown["best"][i]["id"] for i in (1, 0))
     ask(view, token=one, against=two)
-    wanted = tiles.look(model, encoding.encode(TEXT), None, one, two)
+    wanted = tiles.take_apart(model, encoding.encode(TEXT), None, one, two)
     assert view.shown["mlps"] == pytest.approx(wanted.mlps.tolist(), abs=1e-4)
     assert (view.shown["token_id"], view.shown["against_id"]) == (one, two)
     ask(view, token=one, against=one)  # with itself there is nothing to compare
@@ -125,7 +127,7 @@ def test_the_three_that_tell_most_come_with_their_numbers(machine, model, encodi
     assert [tuple(one["part"]) for one in found] == machine.view.strongest(3)
     for one in found:
         part = tuple(one["part"])
-        then = tiles.look(
+        then = tiles.take_apart(
             model, machine.ids, {part: patching.off}, machine.view.token
         ).probability
         assert f"{abs(machine.view.adds(part)):.2f}" in one["words"]

@@ -61,7 +61,7 @@ class Machine:
         ids, note = start(self.encoding, text, MOST_TOKENS)
         if not ids:
             raise ValueError(note)
-        plain = tiles.look(self.model, ids)
+        plain = tiles.take_apart(self.model, ids)
         theirs = None
         if other:
             more, _ = start(self.encoding, other, MOST_TOKENS)
@@ -80,7 +80,7 @@ class Machine:
     ) -> None:
         """Switch parts off, or take them from the other text: (layer, kind, how) each.
 
-        how: "off" or "taken". token, against: what is in view, as in `tiles.look`.
+        how: "off" or "taken". token, against: what is in view, as in `tiles.take_apart`.
         """
         token = self.plain.token if token is None else token
         against = None if against == token else against
@@ -88,7 +88,7 @@ class Machine:
         given = self.ids, self._changes(), token, against
         first = (token, against) == (self.plain.token, self.plain.against)
         quick = first and not changed
-        self.view = self.plain if quick else tiles.look(self.model, *given)
+        self.view = self.plain if quick else tiles.take_apart(self.model, *given)
 
     def _changes(self) -> dict[Part, Callable]:
         """What the presses mean for the model."""
@@ -257,7 +257,7 @@ def machine_view(
 ) -> tuple[Axes, ipywidgets.VBox]:
     """Type a sentence, see what every part adds to the next token, press parts off.
 
-    model: any that `tiles.look` takes. other: a second text of as many tokens, from
+    model: any that `tiles.take_apart` takes. other: a second text of as many tokens, from
     which a press may take a part; without it there is one line of text. Returns the
     picture for `text` and the widget. Raises ValueError as `Machine.read` does.
     """

@@ -898,7 +898,7 @@ def test_a_tile_pressed_by_keyboard_is_switched_off(lessons, llm):
     expect(said(here)).to_contain_text("the MLP of layer 0 off")
     expect(last).to_have_attribute("aria-label", re.compile("It is switched off"))
     changes = {(0, "mlp"): patching.off}
-    view = tiles.look(
+    view = tiles.take_apart(
         model, encoding.encode(text), changes, encoding.encode(" Paris")[0]
     )
     percent = f"{100 * view.probability:.1f} %"
