@@ -330,6 +330,7 @@ def test_without_scripts_the_picture_stays_and_the_frame_says_why(watched):
     expect(page.locator("#picture img")).to_be_visible()
     page.locator(".live iframe").scroll_into_view_if_needed()
     told = page.frame_locator(".live iframe").locator("noscript p")
+    expect(told).to_be_visible()
     expect(told).to_contain_text("allow JavaScript")
     assert page.locator(".live iframe").bounding_box()["height"] < 200
     page.goto((home / "index.html").as_uri())
