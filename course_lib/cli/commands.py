@@ -287,7 +287,7 @@ def run_sample(args: argparse.Namespace) -> int:
     prompt = args.prompt or beginning(known, generator)
     ids = first_ids(prompt, encoding)
     limit = writable(len(ids), args.length, model.config.context)
-    step = {"gpt": kv_cache, "fast": fast_gpt}[known["kind"]].decode_step
+    step = sample_step(model, encoding, ids, args.weights)
     new = sampling.write(model, ids, sampler, limit, generator, step)
     text = pieces(new, encoding)
     first = next(text, "")  # what is wrong is said before anything is written
@@ -330,6 +330,16 @@ def writable(read: int, length: int, context: int) -> int:
             "shorter one."
         )
     return min(length, context + 1 - read)
+
+
+def sample_step(model, encoding, ids: list[int], form: str) -> Callable:
+    """The decode_step to sample with; of another form than float32 where it is asked."""
+    plain = fast_gpt if isinstance(model, FastGPT) else kv_cache
+    if form == "float32":
+        return plain.decode_step
+    if isinstance(model, FastGPT):
+        raise Problem("A fast model is small: it writes in float32 only.")
+    return writer(model, encoding, None if form == "fastest" else form, ids)
 
 
 def sampler_of(args: argparse.Namespace) -> sampling.Sampler:
@@ -378,7 +388,7 @@ def run_chat(args: argparse.Namespace) -> int:
     at = place(args)
     print("Loading SmolLM2 …", file=sys.stderr, flush=True)
     model, encoding = pretrained.smollm2(at)
-    step = writer(model, encoding, args.weights)
+    step = writer(model, encoding, args.weights, turn("system", SYSTEM, encoding))
     print("Ask something. An empty line ends it.", file=sys.stderr, flush=True)
     context, memory = model.config.context, Memory(model, step)
     turns: list[tuple[str, str]] = []
@@ -397,18 +407,20 @@ def run_chat(args: argparse.Namespace) -> int:
     return 0
 
 
-def writer(model, encoding, form: str | None) -> Callable:
-    """The decode_step to chat with: of the form asked for, else of the fastest here.
+def writer(model, encoding, form: str | None, ids: list[int]) -> Callable:
+    """The decode_step to write with: of the form asked for, else of the fastest here.
 
-    On the CPU a trial of half a second finds that one, and says what it changes.
+    On the CPU a trial of half a second after ids finds that one, and says what it changes.
     """
     if not model.embedding.weight.is_cpu:
         if form not in (None, "float32"):
             raise Problem(f"{form} weights are for the CPU: add --device cpu.")
-        return llama.decode_step
+        return (kv_cache if isinstance(model, GPT) else llama).decode_step
+    if form == "int8" and not fast_decode.in_32s(model):
+        raise Problem("int8 wants rows of a multiple of 32: choose bfloat16.")
     if form:
-        return fast_decode.Decoder(model, form).step
-    trials = fast_decode.on_trial(model, turn("system", SYSTEM, encoding))
+        return fast_decode.decoder(model, form).step
+    trials = fast_decode.on_trial(model, ids)
     print(fast_decode.verdict(trials, encoding.decode), file=sys.stderr, flush=True)
     return next(iter(trials.values())).decoder.step
 

@@ -1,4 +1,4 @@
-"""Write as fast as this machine lets the real LLM write: a trial picks how.
+"""Write as fast as this machine lets a model write: a trial picks how.
 
 A model that writes alone reads all its weights for every token (lesson 09). So it is
 faster with fewer bytes, and with fewer, larger products: query, key and value are one
@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from course_lib import quantized
 from course_lib.errors import Problem
+from course_lib.gpt import GPT
 from course_lib.kv_cache import KVCache, attend_from, places
 from course_lib.llama import Llama, rotate, rotation
 
@@ -56,7 +57,7 @@ FORMS = {"float32": float32, "bfloat16": bfloat16, "int8": int8}
 
 
 class Layer(NamedTuple):
-    """A layer's four products, and its two norms."""
+    """A layer's four products, and its two norms; a GPT has no gate."""
 
     attention_norm: Product
     heads: Product  # query, key and value
@@ -83,9 +84,7 @@ class Decoder:
 
         Raises ValueError for more than one text, as for what decode_step refuses.
         """
-        here = places(model, ids, cache)
-        if len(ids) > 1:
-            raise ValueError(f"These are {len(ids)} texts; this writes one at a time.")
+        here = place_of_one(model, ids, cache)
         x = model.embed(ids)[0]  # (T, C)
         for number, layer in enumerate(self.layers):
             x = x + self.attention(layer, x, self.turn[:, here], number, cache)
@@ -115,6 +114,63 @@ class Decoder:
         return layer.output(mixed[0].transpose(0, 1).flatten(1))
 
 
+class GPTDecoder(Decoder):
+    """The same for the GPT of lesson 05."""
+
+    def __init__(self, model: GPT, form: str):
+        make, self.form, self.config = FORMS[form], form, model.config
+        self.layers = [joined_gpt(block, make) for block in model.blocks]
+        self.norm, self.table = model.norm, model.unembedding.weight
+        self.unembedding = make(self.table)
+
+    @torch.inference_mode()
+    def step(self, model: GPT, ids: torch.Tensor, cache: KVCache) -> torch.Tensor:
+        """As kv_cache.decode_step: ids (1, T) that follow the cache → logits (1, V)."""
+        here, H = place_of_one(model, ids, cache), self.config.heads
+        x = (model.embedding(ids) + model.position.weight[here])[0]  # (T, C)
+        for number, layer in enumerate(self.layers):
+            heads = layer.heads(layer.attention_norm(x)).unflatten(-1, (3 * H, -1))
+            heads = heads.transpose(0, 1)[None]  # (1, 3 H, T, D)
+            key, value = cache.add(number, heads[:, H : 2 * H], heads[:, 2 * H :])
+            mixed = attend_from(heads[:, :H], key, value)  # (1, H, T, D)
+            x = x + layer.output(mixed[0].transpose(0, 1).flatten(1))
+            up = layer.gate_and_up(layer.mlp_norm(x))
+            x = x + layer.down(F.gelu(up, approximate="tanh"))
+        return self.exact(self.norm(x[-1:]))
+
+
+def decoder(model: GPT | Llama, form: str) -> Decoder:
+    """The one that fits a model."""
+    return (GPTDecoder if isinstance(model, GPT) else Decoder)(model, form)
+
+
+def place_of_one(model, ids: torch.Tensor, cache: KVCache) -> slice:
+    """Where the ids of one text stand. Raises ValueError for several texts."""
+    here = places(model, ids, cache)
+    if len(ids) > 1:
+        raise ValueError(f"These are {len(ids)} texts; this writes one at a time.")
+    return here
+
+
+def joined_gpt(block, make: Callable[[torch.Tensor], Product]) -> Layer:
+    """A block of a GPT with query, key and value put together, and its biases."""
+
+    def with_bias(*parts) -> Product:
+        product = make(torch.cat([part.weight for part in parts]))
+        bias = torch.cat([part.bias for part in parts])
+        return lambda x: product(x) + bias
+
+    attention, mlp = block.attention, block.mlp
+    return Layer(
+        block.attention_norm,
+        with_bias(attention.query, attention.key, attention.value),
+        with_bias(attention.output),
+        block.mlp_norm,
+        with_bias(mlp.up),
+        with_bias(mlp.down),
+    )
+
+
 def joined(block, make: Callable[[torch.Tensor], Product]) -> Layer:
     """A block of a Llama with matrices that read the same input put together."""
     attention, mlp = block.attention, block.mlp
@@ -129,17 +185,17 @@ def joined(block, make: Callable[[torch.Tensor], Product]) -> Layer:
     )
 
 
-def in_32s(model: Llama) -> bool:
+def in_32s(model: GPT | Llama) -> bool:
     """Whether all rows have a multiple of 32 weights, which the kernel for int8 wants."""
-    rows = (model.config.channels, model.config.mlp_channels)
-    return not any(row % 32 for row in rows)
+    down = model.blocks[0].mlp.down
+    return not any(row % 32 for row in (model.config.channels, down.in_features))
 
 
 class Trial:
     """A form on trial: what it foresees after some ids, and its seconds a token."""
 
-    def __init__(self, model: Llama, form: str, ids: list[int]):
-        self.decoder, self.model, self.taken = Decoder(model, form), model, []
+    def __init__(self, model: GPT | Llama, form: str, ids: list[int]):
+        self.decoder, self.model, self.taken = decoder(model, form), model, []
         self.known, self.last = len(ids), torch.tensor([ids[-1:]])
         self.cache = KVCache(len(model.blocks), self.known + 1)
         logits = self.decoder.step(model, torch.tensor([ids]), self.cache)
@@ -158,7 +214,9 @@ class Trial:
         return 1 / statistics.median(self.taken)
 
 
-def on_trial(model: Llama, ids: list[int], seconds: float = 0.5) -> dict[str, Trial]:
+def on_trial(
+    model: GPT | Llama, ids: list[int], seconds: float = 0.5
+) -> dict[str, Trial]:
     """Every form of FORMS that fits the model, on trial after `ids`, fastest first.
 
     They take turns until the time is up, three each at least. Raises Problem for a model

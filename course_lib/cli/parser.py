@@ -82,6 +82,12 @@ def parser() -> argparse.ArgumentParser:
     sample.add_argument("--checkpoint", required=True, help="a run's folder, or a file")
     sample.add_argument("--prompt", default="", help="how the text begins")
     sample.add_argument("--length", type=int, default=200, help="tokens to write (200)")
+    sample.add_argument(
+        "--weights",
+        choices=("float32", "bfloat16", "int8", "fastest"),
+        default="float32",
+        help="float32 writes the same on every machine; fastest: by a trial (float32)",
+    )
     chat = command(
         "chat", "Talk with the real model of lesson 00.", "commands:run_chat"
     )

@@ -520,6 +520,23 @@ def test_what_is_said_at_once_to_a_reader_that_has_gone_is_no_crash(monkeypatch,
 # sample -------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("form", ["bfloat16", "fastest"])
+def test_sample_in_fewer_bits_writes_on_and_says_so(whole, form, capfd):
+    words = ["--temperature", "0", "--prompt", "One", "--length", "12"]
+    assert sample(whole, *words) == 0
+    plain = capfd.readouterr()
+    assert sample(whole, *words, "--weights", form) == 0
+    other = capfd.readouterr()
+    assert other.out[:6] == plain.out[:6] and len(other.out) == len(plain.out)
+    assert ("Tokens a second" in other.err) == (form == "fastest")
+    assert "Tokens a second" not in plain.err
+
+
+def test_sample_refuses_a_form_that_a_model_has_not(models):
+    said = refused(sample, models["fast-characters"], "--weights", "int8")
+    assert "writes in float32 only" in said
+
+
 @pytest.fixture(scope="module")
 def models(own, tmp_path_factory):
     """Runs with every kind of model and of tokens, trained for two steps."""
@@ -1037,12 +1054,12 @@ def test_a_talk_with_the_memory_is_a_talk_without(small, encoding, talk, monkeyp
 @pytest.mark.parametrize("form", ["bfloat16", None])
 def test_a_talk_in_the_form_asked_for_or_the_fastest(small, encoding, form, capsys):
     away = copy.deepcopy(small).to("meta")
-    step = commands.writer(small, encoding, form)
+    step = commands.writer(small, encoding, form, [1, 2])
     said = capsys.readouterr().err
     assert step.__self__.form == form if form else "Tokens a second" in said
     with pytest.raises(Problem, match="--device cpu"):
-        commands.writer(away, encoding, "int8")
-    assert commands.writer(away, encoding, None) is llama.decode_step
+        commands.writer(away, encoding, "int8", [1])
+    assert commands.writer(away, encoding, None, [1]) is llama.decode_step
 
 
 def test_the_real_llm_knows_the_capital_of_france(llm, talk, monkeypatch):

@@ -6,7 +6,7 @@ from pydoc_data.topics import topics
 import pytest
 import torch
 
-from course_lib import llama
+from course_lib import gpt, kv_cache, llama
 from course_lib.cli import fast_decode
 from course_lib.devices import generator
 from course_lib.errors import Problem
@@ -33,12 +33,25 @@ def logits(model, step, cuts=(9, 1, 1, 6, 1)) -> torch.Tensor:
     return torch.stack(found)
 
 
+@pytest.fixture(scope="module")
+def own():
+    """A GPT of lesson 05, untied, with biases that matter."""
+    made = gpt.GPT(gpt.GPTConfig(97, 40, 3, 64, 4), tied=False)
+    chance = generator(2)
+    for weight in made.parameters():
+        weight.data.normal_(std=0.2, generator=chance)
+    return made.eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize("kind", ["model", "own"])
 @pytest.mark.parametrize(
     ("form", "near"), [("float32", 1e-4), ("bfloat16", 0.15), ("int8", 0.15)]
 )
-def test_every_form_writes_as_the_plain_step_does(model, form, near):
-    wanted = logits(model, llama.decode_step)
-    found = logits(model, fast_decode.Decoder(model, form).step)
+def test_every_form_writes_as_the_plain_step_does(kind, form, near, request):
+    model = request.getfixturevalue(kind)
+    plain = llama if kind == "model" else kv_cache
+    wanted = logits(model, plain.decode_step)
+    found = logits(model, fast_decode.decoder(model, form).step)
     error = ((found - wanted).norm() / wanted.norm()).item()
     assert error < near
     assert form == "float32" or error > 1e-4  # fewer bits do change something
@@ -86,7 +99,9 @@ def test_the_likeliest_tokens_have_their_logits_unrounded(model, form, monkeypat
     assert gaps[best].max() < 1e-5 < gaps.max()
 
 
-def test_a_trial_gives_its_place_back(model):
+@pytest.mark.parametrize("kind", ["model", "own"])
+def test_a_trial_gives_its_place_back(kind, request):
+    model = request.getfixturevalue(kind)
     (trial, *_) = fast_decode.on_trial(model, IDS, seconds=0).values()
     assert trial.cache.length == len(IDS) + 1 and len(trial.taken) == 3
 
