@@ -22,13 +22,19 @@ def run_refresh(args: argparse.Namespace) -> int:
 
 def run_site(args: argparse.Namespace) -> int:
     """`site`: write all lessons as web pages."""
+    from course_lib.cli import live  # needs torch
+
     out = files.path(args.out).absolute()
-    site.build(out, model=write_model)
+    site.check_place(out.resolve())  # before anything is fetched
+    widgets, left_out = live.ready()
+    site.build(out, model=write_model, widgets=widgets)
     size = sum((out / name).stat().st_size for name in site.files(out))
     pages = len(list(out.glob("*.html")))
     print(
         f"{pages} pages, {size / 1e6:.1f} MB. Open {out / 'index.html'} in a browser."
     )
+    if left_out:
+        print(left_out)
     return 0
 
 

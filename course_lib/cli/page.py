@@ -4,18 +4,14 @@ The page holds the weights as text, and the model anew in plain JavaScript
 (page_template/model.js), part by part as in lesson 05; page.js shows what goes on inside.
 """
 
-import base64
-import hashlib
 import html
-import json
-import os
-import re
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from course_lib import pretrained, tokenizer
+from course_lib.cli import alone
 from course_lib.errors import Problem
 from course_lib.files import address
 
@@ -56,12 +52,7 @@ def write(
         "origin": known.get("text", "a text that it does not name"),
         "weights": f"{sum(length for _, length in parts):,}",
     }
-    page = filled(words, facts, numbers).encode("utf-8")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(out.name + ".part")
-    part.write_bytes(page)
-    os.replace(part, out)  # whole or not at all
-    return len(page)
+    return alone.write(out, filled(words, facts, numbers))
 
 
 def weights(model: torch.nn.Module, precision: str) -> tuple[list, str]:
@@ -81,7 +72,7 @@ def weights(model: torch.nn.Module, precision: str) -> tuple[list, str]:
         raise Problem("A weight is too large for float16: add --precision float32.")
     packed = every.astype({"float16": "<f2", "float32": "<f4"}[precision]).tobytes()
     parts = [[name, one.numel()] for name, one in named.items()]
-    return parts, base64.b64encode(packed).decode("ascii")
+    return parts, alone.text(packed)
 
 
 def tokens(encoding, known: dict) -> dict:
@@ -119,35 +110,20 @@ def filled(words: dict[str, str], facts: dict, numbers: str) -> str:
     """The page: the template with everything in its place."""
     read = {name: (HOME / name).read_text("utf-8") for name in FILES}
     shape = facts["shape"]
-    policy = [
-        "default-src 'none'",
-        f"script-src '{fingerprint(read['page.js'])}' blob:",
-        f"style-src '{fingerprint(read['page.css'])}'",
-        "worker-src blob:",
-        "base-uri 'none'",
-        "form-action 'none'",
-    ]
     words = {name: html.escape(text) for name, text in words.items()} | {
         "vocabulary": f"{shape['vocabulary']:,}",
         "vocabulary_size": str(shape["vocabulary"]),
         "context": str(shape["context"]),
         "length": str(min(shape["context"] - 1, 200)),
         "lessons": address(),
-        "policy": "; ".join(policy),
+        "policy": alone.policy(read["page.js"], read["page.css"], workers=True),
         "css": read["page.css"],
         "page_code": read["page.js"],
         "model_code": read["model.js"],
-        # Nothing in a text may end the element that holds it.
-        "facts": json.dumps(facts).replace("<", "\\u003c"),
+        "facts": alone.data(facts),
         "numbers": numbers,
     }
-    return re.sub(r"\{\{ (\w+) \}\}", lambda found: words[found[1]], read["page.html"])
+    return alone.filled(read["page.html"], words)
 
 
 FILES = ("page.html", "page.css", "page.js", "model.js")
-
-
-def fingerprint(code: str) -> str:
-    """How a Content-Security-Policy names code that may run: by its SHA-256."""
-    digest = hashlib.sha256(code.encode("utf-8")).digest()
-    return f"sha256-{base64.b64encode(digest).decode('ascii')}"

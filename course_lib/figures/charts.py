@@ -35,6 +35,8 @@ from course_lib.figures.style import (
 )
 
 MOST_MARKS = 40  # points up to which each point of a line has a dot
+OF_KINDS = {"embedding": TEXT, "unembedding": TEXT, "query": QUERY, "key": KEY}
+OF_KINDS |= {"value": VALUE, "output": EXTRA, "up": MLP, "down": MLP}  # of matrices
 
 
 def curves(
@@ -303,10 +305,8 @@ def tree_map(amounts: dict[str, float], title: str = "") -> Axes:
     whole = sum(amounts.values()) or 1.0
     order = sorted(amounts, key=amounts.get, reverse=True)
     placed = _tiles([amounts[name] / whole for name in order], 0, 0, 7.6, 3.6)
-    colours = {"embedding": TEXT, "unembedding": TEXT, "query": QUERY, "key": KEY}
-    colours |= {"value": VALUE, "output": EXTRA, "up": MLP, "down": MLP}
     for name, (x, y, wide, tall) in zip(order, placed):
-        colour = colours.get(name, MUTED)
+        colour = OF_KINDS.get(name, MUTED)
         look = {"facecolor": f"{colour}38", "edgecolor": colour, "linewidth": 1.4}
         inside = (max(wide - 0.05, 0.004), max(tall - 0.05, 0.004))
         axis.add_patch(Rectangle((x + 0.025, y + 0.025), *inside, **look))

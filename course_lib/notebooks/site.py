@@ -2,8 +2,9 @@
 
 Plain files, without a request to any other place: a folder of them reads well from a
 disk, from a school's server and from any host of pages. Nothing is run: a page shows
-what the notebook holds. One script, of the search, hides what does not match. `python -m course_lib site OUT` does it all;
-how the pages look is in `site_template/`.
+what the notebook holds. One script, of the search, hides what does not match. What moves
+stands in frames: a model, and the widgets that can do without a kernel (`live.py`).
+`python -m course_lib site OUT` does it all; how the pages look is in `site_template/`.
 """
 
 import base64
@@ -22,8 +23,9 @@ from tqdm import tqdm
 
 from course_lib.errors import Problem
 from course_lib.files import ROOT, address
-from course_lib.notebooks import ledger
+from course_lib.notebooks import ledger, live
 from course_lib.notebooks.cells import one_a_lesson
+from course_lib.notebooks.live import Live
 
 FOLDER = ROOT / "notebooks"
 TEMPLATE = Path(__file__).parent / "site_template"
@@ -259,7 +261,7 @@ def tidy(table) -> None:
 
 
 def write_lessons(
-    found: list[Lesson], about: dict, folder: Path, bar: bool
+    found: list[Lesson], about: dict, folder: Path, bar: bool, widgets: list[Live]
 ) -> list[Lesson]:
     """Write a page a lesson; return the lessons with their first pictures."""
     convert, done = exporter(FOLDER), []
@@ -268,6 +270,7 @@ def write_lessons(
         notebook = nbformat.read(lesson.path, as_version=4)
         fold(notebook)
         first = take_pictures(notebook, lesson, folder)[0]
+        live.place(notebook, lesson.path.stem, widgets)
         more = {"lesson": lesson, "before": ends[i], "after": ends[i + 2]}
         more["sections"] = sections(notebook)
         html, _ = convert.from_notebook_node(notebook, resources=about | more)
@@ -285,13 +288,17 @@ def write_contents(readme: str, found: list[Lesson], about: dict, folder: Path) 
         shutil.copy(ROOT / name, folder / "pictures")
         head = head.replace(name, f"pictures/{Path(name).name}")
     title, _, head = head.partition("\n")
+    parts = head.strip().split("\n\n")
     before, _, after = re.split(r"(?m)((?:^\|.*\n?)+)", section(readme, "The lessons"))
     words = about | {
         "title": title,
-        "head": head,
+        "line": "\n\n".join(part for part in parts if not part.startswith("![")),
+        "picture": "\n\n".join(part for part in parts if part.startswith("![")),
         "lessons": found,
         "lessons_before": before,
         "lessons_after": after,
+        "claims": len(ledger.claims()),
+        "words": len(ledger.glossary()),
         "commands": section(readme, "Two commands"),
         "colab": section(readme, "On Colab"),
     }
@@ -358,7 +365,9 @@ def write_pages(found: list[Lesson], about: dict, folder: Path) -> None:
         (folder / f"{name}.html").write_text(html, encoding="utf-8")
 
 
-def write_all(folder: Path, bar: bool, model: Callable | None) -> None:
+def write_all(
+    folder: Path, bar: bool, model: Callable | None, widgets: list[Live]
+) -> None:
     """Write the whole site into a folder that is not there yet."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     about = {"name": readme.splitlines()[0].removeprefix("# "), "address": ADDRESS}
@@ -367,7 +376,9 @@ def write_all(folder: Path, bar: bool, model: Callable | None) -> None:
         model(folder / MODEL)
         about["model"] = MODEL
     found = table(readme, one_a_lesson(FOLDER))
-    write_contents(readme, write_lessons(found, about, folder, bar), about, folder)
+    found = write_lessons(found, about, folder, bar, widgets)
+    live.write(widgets, folder)
+    write_contents(readme, found, about, folder)
     write_pages(found, about, folder)
     for name in COPIED:
         shutil.copy(TEMPLATE / name, folder)
@@ -401,19 +412,25 @@ def check_place(out: Path) -> None:
         )
 
 
-def build(out: Path, bar: bool = True, model: Callable | None = None) -> None:
+def build(
+    out: Path,
+    bar: bool = True,
+    model: Callable | None = None,
+    widgets: list[Live] | None = None,
+) -> None:
     """Write all lessons as web pages to the folder `out`, new or a site of before.
 
-    model(path) writes a page on which a language model runs: the site opens with it. The
-    pages are written beside it and put there when all are done: whatever goes
-    wrong, a site of before stays whole. Raises Problem with what to do.
+    model(path) writes a page on which a language model runs: the site opens with it.
+    widgets: those that live on the lessons' pages. The pages are written beside `out` and
+    put there when all are done: whatever goes wrong, a site of before stays whole. Raises
+    Problem with what to do.
     """
     out = out.resolve()
     check_place(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=".site-") as beside:
-            write_all(Path(beside) / "new", bar, model)
+            write_all(Path(beside) / "new", bar, model, widgets or [])
             check_place(out)  # again: writing took a while
             swap(Path(beside) / "new", out, Path(beside) / "old")
     except OSError as error:

@@ -405,7 +405,7 @@ def test_a_table_without_a_head_has_names_of_rows():
 def quick(monkeypatch):
     """A site of two files, written at once."""
 
-    def write_all(folder, bar, model):
+    def write_all(folder, bar, model, widgets):
         folder.mkdir()
         (folder / "index.html").write_text("new")
         (folder / site.LIST).write_text(f"index.html\n{site.LIST}\n")
@@ -458,8 +458,8 @@ def test_a_file_that_comes_while_pages_are_written_is_left_alone(
     old_site(tmp_path / "out")
     write_all = site.write_all
 
-    def meanwhile(folder, bar, model):
-        write_all(folder, bar, model)
+    def meanwhile(folder, bar, model, widgets):
+        write_all(folder, bar, model, widgets)
         (tmp_path / "out" / "CNAME").write_text("mine")
 
     monkeypatch.setattr(site, "write_all", meanwhile)
@@ -493,7 +493,7 @@ def test_a_failure_leaves_the_old_site_whole(
     before = old_site(tmp_path / "out")
     rename = Path.rename
 
-    def fail_to_write(folder, bar, model):
+    def fail_to_write(folder, bar, model, widgets):
         folder.mkdir()
         (folder / "index.html").write_text("ne")
         if step == "write_all":

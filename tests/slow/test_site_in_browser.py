@@ -2,11 +2,15 @@
 
 import re
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from test_browser import FAINT, chromium, expect, local
 
+from course_lib.cli import live
 from course_lib.cli.authors import write_model
 from course_lib.files import ROOT
 from course_lib.notebooks import site
@@ -14,16 +18,27 @@ from course_lib.notebooks import site
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LESSONS = [path.stem for path in NOTEBOOKS]
 PAGES = ["index", *LESSONS]
-WIDTHS = (1280, 390)
+WIDTHS = (1440, 1024, 390)
+WIDGETS = {  # a widget's page, and the lesson's that it lives on
+    "02-analogy-lab": "02_embeddings",
+    "03-picture": "03_attention",
+    "06-picture": "06_counting_gpt3",
+    "09-picture": "09_sampling",
+    "13-picture": "13_inside",
+    "13-map-explorer": "13_inside",
+}
 
 every_page = pytest.mark.parametrize("name", PAGES)
+every_widget = pytest.mark.parametrize("name", WIDGETS)
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Path:
     """The whole site, built once, in a folder whose parent is not there yet."""
     out = tmp_path_factory.mktemp("site") / "new" / "out"
-    site.build(out, bar=False, model=write_model)
+    widgets, left_out = live.ready()
+    assert left_out == ""
+    site.build(out, bar=False, model=write_model, widgets=widgets)
     return out
 
 
@@ -210,3 +225,115 @@ def test_the_site_opens_with_a_model_that_writes(visit):
     expect(inside.locator("#text")).to_contain_text("One fine morning", timeout=60_000)
     expect(inside.locator("#state")).to_contain_text("a second", timeout=60_000)
     assert visit.outside == [] and visit.errors == []
+
+
+# The live widgets -----------------------------------------------------------------------
+
+TALLER = """() => {
+    const page = document.scrollingElement;
+    return [page.scrollHeight - innerHeight, page.scrollWidth - innerWidth];
+}"""
+
+
+@pytest.fixture
+def watched(visit) -> Iterator[Visit]:
+    """The visit, with nothing noted yet, and nothing to complain of at the end."""
+    visit.requests.clear()
+    visit.errors.clear()
+    yield visit
+    assert visit.outside == [] and visit.errors == []
+
+
+def framed(visit: Visit, name: str):
+    """A widget's frame on the lesson's page, in view and at work."""
+    visit.page.evaluate(UNFOLD)
+    frame = visit.page.locator(f"iframe[src='live/{name}.html']")
+    frame.scroll_into_view_if_needed()
+    inside_it = frame.content_frame
+    expect(inside_it.locator("#told")).not_to_be_empty()
+    return inside_it
+
+
+@every_widget
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_widget_fits_its_frame_and_can_be_read(watched, name, width):
+    """No bar to scroll with, sideways or down, and little empty ground."""
+    for scheme in ("light", "dark"):
+        watched.open(WIDGETS[name], width, scheme)
+        frame = framed(watched, name)
+        down, sideways = frame.locator("body").evaluate(TALLER)
+        assert down <= 0 and sideways <= 0
+        view = frame.locator("body").bounding_box()["height"]
+        assert view > 0.8 * frame.owner.bounding_box()["height"]
+        assert frame.locator("body").evaluate(FAINT) == []
+        wide = f"(_, may) => ({WIDE})(may)"
+        may = "h1, .name, .tree, .map, .attention-view svg"
+        assert frame.locator("main").evaluate(wide, may) == []
+
+
+@pytest.mark.one
+def test_a_frame_at_work_answers_keys_on_the_lesson_s_page(watched):
+    watched.open("02_embeddings")
+    page = watched.page
+    frame = framed(watched, "02-analogy-lab")
+    expect(frame.locator("#told")).to_have_text("man is to woman as king is to queen")
+    page.locator(".live a").focus()
+    page.keyboard.press("Tab")  # into the frame, at its first box
+    for word in ("paris", "france", "rome"):
+        page.keyboard.press("Control+A")
+        page.keyboard.type(word)
+        page.keyboard.press("Tab")
+    expect(frame.locator("#told")).to_have_text(
+        "paris is to france as rome is to italy"
+    )
+
+
+@pytest.fixture
+def served(built) -> Iterator[str]:
+    """The site's address on a server of this machine: on disk, a browser waits for no
+    frame to come into view."""
+    here = partial(SimpleHTTPRequestHandler, directory=built)
+    with ThreadingHTTPServer(("127.0.0.1", 0), here) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_frame_is_loaded_when_it_comes_into_view(watched, served):
+    page = watched.page
+
+    def loaded() -> list[str]:
+        return [one.rsplit("/", 1)[1] for one in watched.requests if "/live/" in one]
+
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.goto(f"{served}/02_embeddings.html", wait_until="networkidle")
+    assert loaded() == []
+    page.locator(".live iframe").scroll_into_view_if_needed()
+    inside_it = page.frame_locator(".live iframe").locator("#told")
+    expect(inside_it).to_contain_text("queen")
+    assert loaded() == ["02-analogy-lab.html"]
+    # In a fold, it waits until the reader has guessed.
+    page.goto(f"{served}/06_counting_gpt3.html", wait_until="networkidle")
+    page.locator("details.guess:has(.live)").scroll_into_view_if_needed()
+    assert loaded() == ["02-analogy-lab.html"]
+    page.locator("details.guess:has(.live) > summary").click()
+    page.locator(".live iframe").scroll_into_view_if_needed()
+    expect(inside_it).to_contain_text("12,288 channels")
+    assert loaded() == ["02-analogy-lab.html", "06-picture.html"]
+
+
+def test_without_scripts_the_picture_stays_and_the_frame_says_why(watched):
+    home = watched.folder
+    other = watched.page.context.browser.new_context(java_script_enabled=False)
+    page = other.new_page()
+    page.goto((home / "03_attention.html").as_uri())
+    expect(page.locator("#picture img")).to_be_visible()
+    page.locator(".live iframe").scroll_into_view_if_needed()
+    told = page.frame_locator(".live iframe").locator("noscript p")
+    expect(told).to_be_visible()
+    expect(told).to_contain_text("allow JavaScript")
+    assert page.locator(".live iframe").bounding_box()["height"] < 200
+    page.goto((home / "index.html").as_uri())
+    expect(page.locator("main noscript img")).to_be_visible()
+    assert page.locator(".lessons h3").count() == len(LESSONS)
+    other.close()
