@@ -44,6 +44,17 @@ def test_a_notebook_with_another_one_s_name_in_another_form_is_kept(tmp_path):
     assert list(found.notebooks) == ["ada"] and not found.refused
 
 
+def test_what_a_mac_or_a_system_adds_is_nobody_s(tmp_path):
+    there = ["ada/06.ipynb", "ada/__MACOSX/06.ipynb", "__MACOSX/06.ipynb", ".x.ipynb"]
+    there += ["ada/.ipynb_checkpoints/06.ipynb", "ada/.06.ipynb", ".git/x.ipynb"]
+    for path in [tmp_path / one for one in there]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+    found = handed_in.submissions(tmp_path)
+    assert found.notebooks == {"ada": tmp_path / "ada" / "06.ipynb"}
+    assert not found.refused and not found.others
+
+
 # Lesson and class ----------------------------------------------------------------------
 
 
