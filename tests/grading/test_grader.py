@@ -319,6 +319,7 @@ def test_a_table_is_written_whole_or_not_at_all(tmp_path):
     assert (tmp_path / "g.csv").read_text() == "whole"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="a limit that Linux has")
 def test_a_copy_takes_no_more_memory_than_marking_needs():
     child = os.fork()
     if not child:
@@ -394,8 +395,8 @@ def test_a_copy_that_hangs_or_dies_costs_one_submission(
 def test_a_submission_has_its_time_and_no_more(box):
     loop = cells(TOTAL, f"def total(*a):\n    {submissions.LOOP.replace(chr(10), ' ')}")
     began = time.monotonic()
-    assert marking.mark(box, TOTAL, loop, began + 1).message == run.ENDLESS
-    assert time.monotonic() - began < 2.5
+    assert marking.mark(box, TOTAL, loop, began + 2).message == run.ENDLESS
+    assert time.monotonic() - began < marking.SECONDS
     said = marking.mark(box, TOTAL, loop, began).message
     assert said == marking.MESSAGES["late"]
 
