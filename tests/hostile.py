@@ -177,10 +177,15 @@ def everywhere(text: str) -> dict[str, str]:
             for name in POINTS}  # fmt: skip
 
 
+# So that a text's annotations need no imports.
+LATE = "from __future__ import annotations\n"
+
+
 def reads(path: str) -> dict[str, str]:
     """Every answer is taken from a file."""
     text = (
-        f"space = {{}}\nexec(compile(open({path!r}).read(), 'x', 'exec'), space)\n"
+        f"space = {{}}\ntext = {LATE!r} + open({path!r}).read()\n"
+        "exec(compile(text, 'x', 'exec'), space)\n"
         "mine = space[NAME]"
     )
     return {
@@ -233,7 +238,7 @@ def copies(mate: str) -> dict[str, str]:
     text = (
         f"cells = json.load(open({mate!r}))['cells']\n"
         "texts = [''.join(one['source']) for one in cells]\n"
-        "exec(next(one for one in texts if one.startswith(f'def {NAME}(')))"
+        f"exec({LATE!r} + next(one for one in texts if one.startswith(f'def {{NAME}}(')))"
     )
     return {name: f"{HEAD}NAME = {name!r}\n{text}" for name in POINTS}
 
