@@ -1,6 +1,7 @@
 """What a class hands in: whose it is, what lesson and class it is of, what is the lesson's."""
 
 import json
+import os
 
 import pytest
 
@@ -155,8 +156,10 @@ def test_any_form_of_a_notebook_is_read():
 def test_a_file_too_large_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(handed_in, "LARGEST", 10)
     (tmp_path / "x.ipynb").write_bytes(made())
-    with pytest.raises(Problem, match="over 0 MB"):
-        handed_in.cells_of(tmp_path / "x.ipynb")
+    for size in (11, 2**40):  # more than any memory, and nothing on the disk
+        os.truncate(tmp_path / "x.ipynb", size)
+        with pytest.raises(Problem, match="over 0 MB"):
+            handed_in.cells_of(tmp_path / "x.ipynb")
 
 
 def test_lesson_and_class_are_read_off_what_is_handed_in(released, tmp_path):
