@@ -5,9 +5,11 @@ tries it in every cell. The grade of each is stated here, before anything is gra
 attacks loses those points and no more, and a classmate loses none.
 """
 
+import time
 from pathlib import Path
 
 import nbformat
+import psutil
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
@@ -175,10 +177,15 @@ def everywhere(text: str) -> dict[str, str]:
             for name in POINTS}  # fmt: skip
 
 
+# So that a text's annotations need no imports.
+LATE = "from __future__ import annotations\n"
+
+
 def reads(path: str) -> dict[str, str]:
     """Every answer is taken from a file."""
     text = (
-        f"space = {{}}\nexec(compile(open({path!r}).read(), 'x', 'exec'), space)\n"
+        f"space = {{}}\ntext = {LATE!r} + open({path!r}).read()\n"
+        "exec(compile(text, 'x', 'exec'), space)\n"
         "mine = space[NAME]"
     )
     return {
@@ -226,12 +233,22 @@ EVERY: dict[str, tuple[dict[str, str], int]] = {  # every cell, and the grade
 }
 
 
-def made(kind: str, released: NotebookNode, course: Path) -> NotebookNode:
-    """A submission of this kind; `course` is what the teacher has released."""
+def copies(mate: str) -> dict[str, str]:
+    """Every answer is taken from a classmate's notebook."""
+    text = (
+        f"cells = json.load(open({mate!r}))['cells']\n"
+        "texts = [''.join(one['source']) for one in cells]\n"
+        f"exec({LATE!r} + next(one for one in texts if one.startswith(f'def {{NAME}}(')))"
+    )
+    return {name: f"{HEAD}NAME = {name!r}\n{text}" for name in POINTS}
+
+
+def made(kind: str, released: NotebookNode, course: Path, mate: Path) -> NotebookNode:
+    """A submission of this kind; `course` has the teacher's answers, `mate` others'."""
     notebook = nbformat.reads(nbformat.writes(released), as_version=4)  # a copy
     solve(notebook)
-    if kind in EVERY or kind == "reads_the_release":
-        cells = EVERY[kind][0] if kind in EVERY else reads(str(course))
+    if kind in EVERY or kind in READ:
+        cells = EVERY[kind][0] if kind in EVERY else READ[kind](course, mate)
         for name, text in cells.items():
             stub(notebook, name).source = text
     elif kind == "names_another_lesson":
@@ -248,24 +265,51 @@ def made(kind: str, released: NotebookNode, course: Path) -> NotebookNode:
     return notebook
 
 
+READ = {
+    "reads_the_release": lambda course, mate: reads(str(course)),
+    "reads_a_classmate": lambda course, mate: copies(str(mate)),
+}
 # What forges answers meets the exercises after its own, too: these are in the last one.
 LAST = ("late_child", "stop_reading")
 GRADES = {
     **dict.fromkeys([*TOTALS, *SLOW], LESS_TOTAL),
     **dict.fromkeys(LAST, ALL - POINTS["largest"]),
     **{kind: grade for kind, (_, grade) in EVERY.items()},
-    "reads_the_release": 0,
+    **dict.fromkeys(READ, 0),
     "names_another_lesson": ALL,
     "patches": LESS_TOTAL - POINTS["largest"],  # Python itself, for what comes after
 }
+
+
+def left(patience: float = 5) -> list[str]:
+    """What attacks have left on the machine: processes, shared memory, queues, keys."""
+    until = time.monotonic() + patience
+    while (found := marked()) and time.monotonic() < until:
+        time.sleep(0.1)  # another test's, that is still being graded
+    return found
+
+
+def marked() -> list[str]:
+    """Processes and lists of the kernel's in which an attack's own mark stands."""
+    found = [one.info["cmdline"] for one in psutil.process_iter(["cmdline"])]
+    found = [" ".join(one) for one in found if one == ["sleep", "94321"]]
+    for name in ("sysvipc/shm", "sysvipc/msg", "keys"):
+        file = Path("/proc", name)
+        text = file.read_text() if file.is_file() else ""
+        found += [
+            x for x in text.splitlines() if {str(0xBADCAFE), "hostile:"} & {*x.split()}
+        ]
+    return found
 
 
 def hand_in(kinds: list[str], released: Path, folder: Path) -> None:
     """A notebook of each kind, KIND.ipynb, between two classmates who are right."""
     notebook = nbformat.read(released, as_version=4)
     folder.mkdir(parents=True)
+    course = released.parent.parent / "source" / "answers.py"
+    course.write_text("\n".join(answer(name) for name in POINTS))
     for kind in kinds:
-        one = made(kind, notebook, released.parent.parent / "source" / "answers.py")
+        one = made(kind, notebook, course, folder / "mate.ipynb")
         nbformat.write(one, folder / f"{kind}.ipynb")
     for mate in ("a_mate", "mate", "z_mate"):
         nbformat.write(submissions.made("right", notebook), folder / f"{mate}.ipynb")

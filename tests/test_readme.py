@@ -7,7 +7,7 @@ from course_lib import devices, pretrained, sampling
 from course_lib.cli.parser import parser
 from course_lib.files import ROOT
 from course_lib.notebooks import cells, curriculum, refresh
-from tests import submissions
+from tests import hostile, submissions
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TEACHERS = (ROOT / "TEACHERS.md").read_text(encoding="utf-8")
@@ -87,6 +87,36 @@ def test_the_teachers_page_gives_the_grades_that_are_tested():
         (kind,) = {ROWS[max((r for r in ROWS if text.startswith(r)), key=len)]}
         assert submissions.OURS[kind] == int(ours), text
         assert submissions.THEIRS[kind] == int(theirs), text
+
+
+ATTACKS = {  # how a row of the second table begins → the kinds of tests/hostile.py
+    "loops": "loop_at_definition sleep_at_definition crash_at_definition swallows_time",
+    "answers the grader": "forge_failed forge_answer forge_deep forge_large forge_wide "
+    "forge_array forge_class forge_drip stop_reading late_child",
+    "returns lists": "huge_repr huge_value huge_error forge_long_number odd_object "
+    "lone_surrogate escape_codes flood",
+    "is right only": "detects_the_grader",
+    "writes into": "mutate_inputs poison_presets forge_frozen",
+    "leaves": "leave_sysv_memory leave_a_queue leave_a_key stay_behind kill_all",
+    "makes 150": "fork_many many_threads memory_by_children memory_by_memfd fill_disk "
+    "many_files open_files",
+    "reads the released": "reads_the_release reads_a_classmate",
+    "keeps": "smuggle",
+    "replaces": "patches",
+    "names another": "names_another_lesson",
+}
+
+
+def test_the_teachers_page_gives_the_grades_of_all_attacks_that_are_tested():
+    table = TEACHERS.partition("| `total`, or every cell,")[2].partition("\n\n")[0]
+    rows = dict(re.findall(r"(?m)^\| (.+?) \| (.+?) \|$", table))
+    for begin, kinds in ATTACKS.items():
+        (said,) = [rows[one] for one in rows if one.startswith(begin)]
+        grades = {hostile.GRADES[kind] for kind in kinds.split()}
+        assert {int(one) for one in re.findall(r"\d+", said)} == grades, begin
+    every = [kind for kinds in ATTACKS.values() for kind in kinds.split()]
+    assert sorted(every) == sorted(hostile.GRADES)
+    assert len(rows) == len(ATTACKS) + 1  # and the one of what is right
 
 
 def test_commands_on_the_pages_are_understood():

@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import os
 
+from course_lib.files import path
+
 GOES_ON = "Stopped. Nothing is lost: the same command goes on from here."
 
 
@@ -345,20 +347,20 @@ def add_assignment(assignment) -> None:
         "release", "Write a lesson as an assignment: nbgrader's, students'."
     )
     release.add_argument("lesson", help="the lesson's number, such as 05")
-    release.add_argument("out", metavar="OUT", type=os.path.abspath, help="a folder")
+    release.add_argument("out", metavar="OUT", type=place, help="a folder")
     grade = action(
         "grade", "Grade a folder of notebooks, each in a process of its own."
     )
     grade.add_argument(
         "folder",
         metavar="SUBMISSIONS",
-        type=os.path.abspath,
+        type=place,
         help="NAME.ipynb or NAME/….ipynb for each student",
     )
     grade.add_argument(
         "table",
         metavar="GRADES.CSV",
-        type=os.path.abspath,
+        type=place,
         help="the table to write; .json and .jsonl are written beside it",
     )
     grade.add_argument("--lesson", help="its number; none: what the checks say")
@@ -380,16 +382,21 @@ def add_assignment(assignment) -> None:
         one.add_argument(
             "--private",
             default="",
-            type=lambda path: path and os.path.abspath(path),
+            type=lambda written: written and place(written),
             help="a Python file with further checks",
         )
     report = action("report", "Say how a class did, exercise by exercise.")
     feedback = action("feedback", "Write a page for each student: points and words.")
     for one in (report, feedback):
         one.add_argument(
-            "table", metavar="GRADES.CSV", type=os.path.abspath, help="what grade wrote"
+            "table", metavar="GRADES.CSV", type=place, help="what grade wrote"
         )
-    feedback.add_argument("out", metavar="OUT", type=os.path.abspath, help="a folder")
+    feedback.add_argument("out", metavar="OUT", type=place, help="a folder")
+
+
+def place(written: str) -> str:
+    """A path of the command line, from the root: "~" is the person's home."""
+    return os.path.abspath(path(written))
 
 
 def lanes(text: str) -> int:

@@ -75,6 +75,7 @@ class Sandbox:
         # Messages stay whole, though several processes send theirs at the same time.
         self.control, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.folder = tempfile.mkdtemp(prefix="grading-")
+        self.broom = broom(self.folder)
         number = str(other.fileno())
         self.process = subprocess.Popen(
             [sys.executable, "-m", "course_lib.grading.sandbox", number, *shown],
@@ -96,7 +97,6 @@ class Sandbox:
         except (TimeoutError, OSError):
             started = b""
         self.control.settimeout(None)
-        shutil.rmtree(self.folder, ignore_errors=True)
         if not started:
             self.process.kill()
             said = self.process.stderr.read().decode(errors="replace").strip()
@@ -143,6 +143,25 @@ class Sandbox:
         self.process.wait()
         self.process.stderr.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+        self.broom.kill()
+        self.broom.wait()
+        self.broom.stdin.close()
+
+
+def broom(folder: str) -> subprocess.Popen:
+    """A process that removes a folder when this one has ended, by SIGKILL too.
+
+    It waits for the end of what it reads, and a little, until all have ended that write
+    in the folder.
+    """
+    return subprocess.Popen(
+        ["/bin/sh", "-c", 'read -r _; sleep 0.3; rm -rf "$1"', "sh", folder],
+        env={"PATH": "/usr/bin:/bin"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # a Ctrl-C is for the grader
+    )
 
 
 def end(life: socket.socket) -> None:

@@ -170,8 +170,6 @@ def command(shown: tuple[str, ...]) -> list[str]:
     for name in ("bin", "lib", "lib32", "lib64", "sbin"):
         if os.path.islink(f"/{name}"):
             words += ["--symlink", os.readlink(f"/{name}"), f"/{name}"]
-    for path in hidden(shown):
-        words += ["--size", "4096", "--tmpfs", path]
     words += ["--perms", "0755", "--dir", "/dev"]
     for name in ("null", "zero", "full", "random", "urandom"):
         words += ["--dev-bind", f"/dev/{name}", f"/dev/{name}"]
@@ -179,6 +177,8 @@ def command(shown: tuple[str, ...]) -> list[str]:
     for path in bound(shown):  # a folder for this run may lie in /tmp
         if path.startswith(f"{HOME}/"):
             words += [*parents(path), "--ro-bind", path, path]
+    for path in hidden(shown):
+        words += ["--size", "4096", "--tmpfs", path, "--remount-ro", path]
     return [*words, "--chdir", HOME, "--remount-ro", "/"]
 
 

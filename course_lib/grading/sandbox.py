@@ -258,7 +258,7 @@ def guarded(roomy: bool, shown: tuple[str, ...], handle: int, life: int) -> int:
 def place(roomy: bool, shown: tuple[str, ...], link: socket.socket) -> Iterator:
     """A room; or, where it is left open, a folder; "none" if there can be none."""
     if not roomy:
-        folder = tempfile.mkdtemp(prefix="grading-")
+        folder = tempfile.mkdtemp(dir=os.environ["HOME"])
         yield folder
         shutil.rmtree(folder, ignore_errors=True)
         return
@@ -296,6 +296,7 @@ def end(child: int, room: Any) -> None:
 
 def inside(handle: int, room: Any) -> int:
     """Walk into the room, quiet and limited, and do the job there."""
+    rooms.die_with_parent()
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)

@@ -5,10 +5,12 @@ import html
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from course_lib import __main__ as command_line
+from course_lib.cli.parser import parser
 from course_lib.files import ROOT
 from course_lib.grading import feedback, marking, release
 from course_lib.notebooks.cells import path_of
@@ -70,6 +72,30 @@ def test_lanes_are_a_number(lanes, tmp_path, capsys):
     with pytest.raises(SystemExit):
         command_line.run(words)
     assert "is no number of lanes" in capsys.readouterr().err
+
+
+PATHS = {
+    "release": (["release", "06", "{}/course", "--private={}/mine.py"], "out private"),
+    "grade": (["grade", "{}/in", "{}/g.csv", "--private", "{}/mine.py"], "folder table private"),
+    "report": (["report", "{}/g.csv"], "table"),
+    "feedback": (["feedback", "{}/g.csv", "{}/pages"], "table out"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("action", PATHS)
+def test_a_path_may_be_of_home_or_of_where_one_is(action, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))  # Windows'
+    monkeypatch.chdir(tmp_path)
+    words, names = PATHS[action]
+    for written, place in (("~", "home"), ("here", "here"), (str(tmp_path), "")):
+        given = ["assignment", *(word.replace("{}", written) for word in words)]
+        args = vars(parser().parse_args(given))
+        for name in names.split():
+            assert Path(args[name]).parent == tmp_path / place
+    assert not vars(parser().parse_args(["assignment", "release", "06", "x"]))[
+        "private"
+    ]
 
 
 def test_release_grade_report_and_feedback_by_command(tmp_path, capsys):

@@ -154,9 +154,21 @@ def test_a_cell_that_runs_for_too_long_is_stopped(monkeypatch):
         answer("while True:\n    f = g = 3\n    del f", CHECK)
 
 
+@pytest.mark.parametrize(("catches", "seen"), [("Exception", 0), ("BaseException", 2)])
+def test_a_cell_that_catches_what_stops_it_is_stopped_again(catches, seen, monkeypatch):
+    monkeypatch.setattr(reading, "LONG", 0.2)
+    waits = (
+        "import time\nseen = []\nfor _ in range(2):\n    try:\n        time.sleep(1)\n"
+    )
+    waits += f"    except {catches}:\n        seen.append(1)"
+    assert answer(waits, "def f(): return len(seen)", CHECK)() == seen
+
+
 def test_leanly_only_what_the_answer_needs_runs():
     cells = "import os\nos._exit(1)", "k = 3", "def f(): return k", CHECK
     assert answer(*cells, lean=True)() == 3
+    magic = "%precision 3\nk = 3\n!true", "%%time\nm = 1", "def f(): return k * m"
+    assert answer(*magic, CHECK, lean=True)() == 3
 
 
 # The lesson's own cells ------------------------------------------------------------------

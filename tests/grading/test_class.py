@@ -11,14 +11,13 @@ import shutil
 from pathlib import Path
 
 import nbformat
-import psutil
 import pytest
 from nbformat.v4 import new_output
 
 from course_lib.exercises import registry
 from course_lib.files import ROOT
 from course_lib.grading import feedback, grader, handed_in, marking, release, report
-from tests import hostile, submissions
+from tests import hostile
 from tests.submissions import ALL, POINTS
 
 pytestmark = [
@@ -34,6 +33,7 @@ FORMS |= dict.fromkeys(BOTH, POINTS["eight_rows"] + POINTS["total"])
 QUICK = ["forge_failed", "forge_wide", "huge_repr", "lone_surrogate", "escape_codes"]
 QUICK += ["leave_sysv_memory", "stay_behind", "fork_many", "crash_at_definition"]
 QUICK += ["poison_presets", "smuggle", "reads_the_release", "names_another_lesson"]
+QUICK += ["reads_a_classmate"]
 LATIN = os.fsdecode(b"M\xfcller")
 REFUSED = {  # student → what is said
     "folder": "It is no file",
@@ -58,8 +58,6 @@ GRADES |= {"=1+1": 0, "x\\u001b[2J": ALL} | dict.fromkeys(REFUSED, 0)
 def hand_in(course: Path, folder: Path) -> None:
     """The whole class's folder, but for what is refused."""
     released = course / "student" / "06_counting_gpt3.ipynb"
-    answers = "\n".join(submissions.answer(name) for name in POINTS)
-    (course / "source" / "answers.py").write_text(answers)
     hostile.hand_in(QUICK, released, folder)
     for path in CASES.glob("*.ipynb"):
         shutil.copy(path, folder)
@@ -105,19 +103,9 @@ def order(tmp_path_factory, shut_in):
     labels = [handed_in.label_of(path) for path in found.notebooks.values()]
     lesson, seed = handed_in.lesson_of(labels), handed_in.seed_of(labels)
     order = grader.Order(place / "in", place / "grades.csv", lesson, seed)
-    before = {one.pid for one in psutil.process_iter()}
     grader.grade(order, found)
-    left = [one for one in psutil.process_iter() if one.pid not in before]
-    ours = [one for one in left if "sleep 94321" in " ".join(words(one))]
-    assert not ours
+    assert not hostile.left()
     return order
-
-
-def words(process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
 
 
 @pytest.fixture(scope="module")

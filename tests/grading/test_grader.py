@@ -21,7 +21,7 @@ from course_lib import classroom
 from course_lib.errors import Problem
 from course_lib.exercises import registry, run, stubs
 from course_lib.files import ROOT
-from course_lib.grading import grader, handed_in, marking, release, wire
+from course_lib.grading import grader, handed_in, marking, release, sandbox
 from course_lib.notebooks import curriculum
 from course_lib.notebooks.cells import path_of, paths, read
 from tests import conftest, submissions
@@ -30,6 +30,7 @@ NAME = "06_counting_gpt3"
 NUMBERS = [path.name[:2] for path in paths()]
 GRADED = {e.id for number in NUMBERS for e in registry.assigned(number)}
 EVERY = [e for n in NUMBERS for e in registry.exercises(n) if e.id in GRADED]
+TOTAL = classroom.find("06.total")
 
 pytestmark = [
     pytest.mark.timeout(300),
@@ -232,25 +233,41 @@ def lines(record):
 @pytest.mark.parametrize("how", ["reads nothing", "sends nothing", "sends drops"])
 def test_whatever_the_other_side_does_reading_and_writing_end(how):
     mine, theirs = socket.socketpair()
-    mine.setblocking(False)
-    student = marking.Student.__new__(marking.Student)
-    student.link, student.table = mine, wire.Table(0)
-    student.until = time.monotonic() + 0.5
-    over = threading.Event()
+    life, other = socket.socketpair()
+    other.send(b"+")  # the room is there
+    over, last = threading.Event(), time.monotonic() + 0.5
 
     def drip():
+        theirs.send(b"\0" * 7 + b"\1" + b"\0" * 5)  # a message's head: it will be long
         while how == "sends drops" and not over.wait(0.02):
-            theirs.send(b"\0")
+            theirs.send(b"\1")
 
-    other = threading.Thread(target=drip)
-    other.start()
-    with pytest.raises(run.TimeUp), contextlib.closing(mine):
-        if how == "reads nothing":
-            student.send(value="x" * 10_000_000)
-        student.read(10**6)
-    over.set()
-    other.join()
-    assert time.monotonic() < student.until + 5
+    drips = threading.Thread(target=drip)
+    drips.start()
+    job = {"value": "x" * (10_000_000 if how == "reads nothing" else 1)}
+    with mine, theirs, life, other:
+        with pytest.raises(run.TimeUp):
+            marking.Student(mine, life, job, {}, last)
+        over.set()
+        drips.join()
+    assert time.monotonic() < last + 5
+
+
+def test_what_an_error_says_of_itself_is_two_plain_texts():
+    assert marking.error_in(None) is None
+    assert marking.error_in(("X\x1b", "a\nb")) == ("X\\u001b", "a b")
+    for odd in (5, "ab", ["a", "b"], ("a",), ("a", 5), (5, "b"), {}):
+        assert marking.error_in(odd) == marking.UNREADABLE
+
+
+def test_whatever_a_submission_brings_about_is_its_own():
+    class Odd:
+        @contextlib.contextmanager
+        def job(self, *given):
+            raise ValueError("nobody thought of this")
+            yield
+
+    assert marking.mark(Odd(), TOTAL, []).message == marking.MESSAGES["crash"]
 
 
 def test_of_two_graders_the_second_is_refused(released, tmp_path):
@@ -277,6 +294,29 @@ def test_lines_of_a_record_that_are_no_results_are_left_alone(odd, tmp_path):
     with grader.recording(order) as record:
         record(good)
     assert grader.known(order, found) == {"ada": good}
+
+
+def test_a_result_is_of_one_file_one_class_and_one_set_of_checks(tmp_path):
+    names = ("ada.ipynb", "eva.ipynb", "mine.py", "other.py")
+    for name in names:
+        (tmp_path / name).write_text(name)
+    ada, eva, mine, other = (tmp_path / name for name in names)
+    table = tmp_path / "g.csv"
+    orders = [grader.Order(tmp_path, table, *more) for more in (("06",), ("05",))]
+    orders += [
+        grader.Order(tmp_path, table, "06", seed) for seed in ("SPRING", "AUTUMN")
+    ]
+    orders += [grader.Order(tmp_path, table, "06", "", str(x)) for x in (mine, other)]
+    found = {grader.digest(path, order) for path in (ada, eva) for order in orders}
+    assert len(found) == 2 * len(orders)
+
+
+def test_a_table_is_written_whole_or_not_at_all(tmp_path):
+    (tmp_path / "g.csv").write_text("whole")
+    with pytest.raises(OSError), grader.part(tmp_path / "g.csv") as path:
+        path.write_text("ha")
+        raise OSError
+    assert (tmp_path / "g.csv").read_text() == "whole"
 
 
 @pytest.mark.parametrize("place", ["none/grades.csv", "in", "shut/grades.csv"])
@@ -319,11 +359,14 @@ def test_a_copy_that_hangs_or_dies_costs_one_submission(
             os.abort()
         if path.stem == "shouts":
             yield {"mark": "x" * 2 * grader.LINE}
+        if path.stem == "eats":
+            bytearray(2 * grader.MEMORY)
         yield from found
 
     submissions.hand_in(["right"], released, tmp_path / "in")
     folder = tmp_path / "in"
-    for name in ("hangs", "dies", "shouts"):
+    odd_ones = ["hangs", "dies", "shouts", *["eats"] * (sys.platform == "linux")]
+    for name in odd_ones:
         shutil.copy(folder / "right" / f"{NAME}.ipynb", folder / f"{name}.ipynb")
     monkeypatch.setattr(grader, "grade_one", odd)
     monkeypatch.setattr(marking, "TOGETHER", 15)
@@ -331,9 +374,18 @@ def test_a_copy_that_hangs_or_dies_costs_one_submission(
     order = grader.Order(folder, tmp_path / "grades.csv", "06", unsafe=not shut_in)
     found = {one.student: one for one in grader.grade(order)}
     assert found["right"].points == submissions.ALL
-    for name in ("hangs", "dies", "shouts"):
+    for name in odd_ones:
         assert found[name].points == submissions.POINTS["eight_rows"], name
         assert len(found[name].marks) == len(submissions.POINTS)
+
+
+def test_a_submission_has_its_time_and_no_more(box):
+    loop = cells(TOTAL, f"def total(*a):\n    {submissions.LOOP.replace(chr(10), ' ')}")
+    began = time.monotonic()
+    assert marking.mark(box, TOTAL, loop, began + 2).message == run.ENDLESS
+    assert time.monotonic() - began < marking.SECONDS
+    said = marking.mark(box, TOTAL, loop, began).message
+    assert said == marking.MESSAGES["late"]
 
 
 ODD = {
@@ -358,7 +410,6 @@ def test_a_file_that_is_no_notebook_is_named_and_costs_only_itself(tmp_path):
 
 # What a student's code can't do --------------------------------------------------------
 
-TOTAL = classroom.find("06.total")
 TRIES = {
     "a network": "import socket; socket.create_connection(('127.0.0.1', {port}), 2)",
     "a socket by its path": "import socket; socket.socket(1).connect({path!r})",
@@ -376,6 +427,10 @@ TRIES = {
     "more namespaces": "import os, ctypes; c = ctypes.CDLL(None)\n"
     "    assert c.unshare(0x10000000) == 0 and os.getuid() != 0",
     "the grader's user": "import os; assert os.getuid() == {user} and not {user}",
+    "the user's groups": "import os; assert 0 in (os.getgid(), *os.getgroups())",
+    "rights over users": "from ctypes import CDLL, c_uint32 as n; c = CDLL(None)\n"
+    "    held = (n * 6)()\n"
+    "    assert c.capget((n * 2)(0x20080522, 0), held) == 0 and any(held)",
 }
 
 
@@ -429,6 +484,61 @@ def test_left_open_the_same_tries_succeed(what, left_open, tmp_path, listener):
     if "namespaces" in what or ("user" in what and os.getuid()):
         pytest.skip("the machine itself may forbid it")
     assert "is a str" in tried(what, left_open, tmp_path, listener)
+
+
+LIMITS = {
+    "processes": (
+        "for _ in range(40):\n        os.fork() or time.sleep(9)",
+        "BlockingIO",
+    ),
+    "open files": (
+        "kept = [os.open('/', 0) for _ in range(200)]",
+        "Too many open files",
+    ),
+    "a file": ("open('x', 'wb').write(bytes(17 << 20))", "File too large"),
+    "memory": ("x = bytearray(2 << 30)", "MemoryError"),
+    "time": (
+        "import resource as r; raise ValueError(r.getrlimit(r.RLIMIT_CPU)[1])",
+        f"ValueError: {sandbox.CPU_SECONDS}",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", LIMITS)
+def test_an_answer_takes_no_more_than_it_needs(what, box, shut_in):
+    if what == "processes" and not shut_in:
+        pytest.skip("this machine makes no rooms: see TEACHERS.md")
+    line, said = LIMITS[what]
+    source = f"import os, time\ndef total(*a):\n    {line}"
+    assert said in marking.mark(box, TOTAL, cells(TOTAL, source)).message
+
+
+def test_an_answer_finds_nothing_open_and_no_setting_of_the_teacher_s(box, monkeypatch):
+    monkeypatch.setenv("TEACHERS_KEY", "secret")
+    assert "TEACHERS_KEY" not in marking.environment("/nowhere")
+    look = "import os\ndef total(*a):\n    found = []\n    for one in range(4096):\n"
+    look += "        try: found.append(os.fstat(one) and one)\n        except OSError: pass\n"
+    look += "    raise ValueError(f'open: {found}')"
+    found = marking.mark(box, TOTAL, cells(TOTAL, look)).message
+    assert "open: [0, 1, 2, 3]" in found  # nothing, thrice, and the line to the grader
+
+
+def test_left_open_what_an_answer_starts_is_ended_with_it(left_open):
+    start = "import subprocess\ndef total(*a):\n"
+    start += "    subprocess.Popen(['sleep', '94322'])\n    return 1"
+    marking.mark(left_open, TOTAL, cells(TOTAL, start))
+    until = time.monotonic() + 5
+    while (left := asleep("94322")) and time.monotonic() < until:
+        time.sleep(0.05)
+    for one in left:
+        one.kill()
+    assert not left
+
+
+def asleep(seconds):
+    """The processes that sleep for so long."""
+    found = psutil.process_iter(["cmdline"])
+    return [one for one in found if one.info["cmdline"] == ["sleep", seconds]]
 
 
 @pytest.mark.parametrize("roomy", [True, False], ids=["shut in", "left open"])

@@ -1,6 +1,7 @@
 """What a class hands in: whose it is, what lesson and class it is of, what is the lesson's."""
 
 import json
+import os
 
 import pytest
 
@@ -42,6 +43,17 @@ def test_a_notebook_with_another_one_s_name_in_another_form_is_kept(tmp_path):
     (tmp_path / "ada" / "06.ipynb").write_text("{}")
     found = handed_in.submissions(tmp_path)
     assert list(found.notebooks) == ["ada"] and not found.refused
+
+
+def test_what_a_mac_or_a_system_adds_is_nobody_s(tmp_path):
+    there = ["ada/06.ipynb", "ada/__MACOSX/06.ipynb", "__MACOSX/06.ipynb", ".x.ipynb"]
+    there += ["ada/.ipynb_checkpoints/06.ipynb", "ada/.06.ipynb", ".git/x.ipynb"]
+    for path in [tmp_path / one for one in there]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+    found = handed_in.submissions(tmp_path)
+    assert found.notebooks == {"ada": tmp_path / "ada" / "06.ipynb"}
+    assert not found.refused and not found.others
 
 
 # Lesson and class ----------------------------------------------------------------------
@@ -144,8 +156,10 @@ def test_any_form_of_a_notebook_is_read():
 def test_a_file_too_large_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(handed_in, "LARGEST", 10)
     (tmp_path / "x.ipynb").write_bytes(made())
-    with pytest.raises(Problem, match="over 0 MB"):
-        handed_in.cells_of(tmp_path / "x.ipynb")
+    for size in (11, 2**40):  # more than any memory, and nothing on the disk
+        os.truncate(tmp_path / "x.ipynb", size)
+        with pytest.raises(Problem, match="over 0 MB"):
+            handed_in.cells_of(tmp_path / "x.ipynb")
 
 
 def test_lesson_and_class_are_read_off_what_is_handed_in(released, tmp_path):

@@ -224,6 +224,25 @@ def forged(head: dict, *blobs: bytes):
             "body": {},
             "states": [[1, "object", "types:SimpleNamespace", [["__class__", 1]], []]],
         },
+        # what Python itself would take, too
+        {"body": {"x": {"scalar": ["S8", 0]}}, "states": []},
+        {"body": {}, "states": [[1, "object", "types:ModuleType", [], []]]},
+        {
+            "body": {},
+            "states": [[1, "object", "types:SimpleNamespace", [["__doc__", 1]], []]],
+        },
+        {
+            "body": {},
+            "states": [
+                [
+                    1,
+                    "object",
+                    "torch.nn.modules.linear:Linear",
+                    [],
+                    [["_forward_hooks", []]],
+                ]
+            ],
+        },
     ],
     ids=str,
 )
@@ -245,6 +264,18 @@ def test_a_message_too_large_is_refused_before_it_is_read():
     with pytest.raises(Broken, match="bytes"):
         wire.receive(read, Table(0))
     assert asked == [8, 8]
+
+
+def test_a_message_of_too_many_parts_is_refused_before_they_are_counted():
+    asked = []
+
+    def read(count):
+        asked.append(count)
+        return struct.pack(">Q", 10**9)
+
+    with pytest.raises(Broken, match="no head"):
+        wire.receive(read, Table(0))
+    assert asked == [8]
 
 
 def test_what_follows_a_small_head_counts_too():

@@ -19,4 +19,5 @@ def test_an_attack_costs_its_author_and_nobody_else(kinds, tmp_path, shut_in):
     found = {one.student: one.points for one in grader.grade(order)}
     mates = dict.fromkeys(("a_mate", "mate", "z_mate"), submissions.ALL)
     assert found == {kind: hostile.GRADES[kind] for kind in kinds} | mates
+    assert not hostile.left()
     assert order.table.with_suffix(".json").stat().st_size < 300_000
