@@ -3,7 +3,7 @@
 A text is read once, with some parts switched off or taken from another text. Each part,
 a head or an MLP, has a tile: what it adds directly to the logit of the token in view.
 All tiles, the embedding and the biases add up to that logit. It works with any model that
-`inside` reads, and needs no picture. Lesson 05 uses it first.
+`inside` reads, and needs no picture. Lesson 05 uses it first; built in lesson 13.
 
 T position, C channels, H heads, V vocabulary, L layers, M neurons.
 """
