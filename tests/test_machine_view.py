@@ -173,6 +173,9 @@ def test_what_is_compared_can_be_chosen_from_the_start(model, encoding):
     assert {5, 9, int(other[-1].argmax())} <= listed
     ask(view, token=5, against=9, telling=True)
     words = view.shown["telling"][0]["words"]
+    p = float(other[-1].double().softmax(-1).max())
+    ask(view, token=5)
+    assert view.shown["said"].endswith(f"”, {machine_view.percent(p)}.")
     assert f"“{encoding.decode([5])}” less “{encoding.decode([9])}”" in words
 
 

@@ -71,7 +71,11 @@ class Machine:
                     "other text, too."
                 )
             theirs = inside.read(self.model, more)
-            listed = [int(inside.resume(theirs, len(self.model.blocks))[0].argmax())]
+            last = inside.resume(theirs, len(self.model.blocks))[0].double().softmax(-1)
+            listed = [int(last.argmax())]
+            self.theirs = (
+                f"{quoted(self.word(listed[0]))}, {percent(float(last.max()))}"
+            )
         self.ids, self.plain, self.other, self.listed = ids, plain, theirs, listed
         self.texts += 1
         self.change([])
@@ -135,7 +139,8 @@ class Machine:
         word = quoted(self.word(view.token))
         before = percent(probability(self.plain, view.token))
         if not self.changed:
-            return f"{word} comes next with a probability of {before}."
+            there = f"; in the other text {self.theirs}" if self.other else ""
+            return f"{word} comes next with a probability of {before}{there}."
         what = f"{len(self.changed)} parts changed"
         if len(self.changed) == 1:
             (layer, kind, how) = self.changed[0]
@@ -307,7 +312,7 @@ def machine_view(
     machine = Machine(model, encoding)
     boxes = [controls.text_box("Text", text)]
     if other:
-        boxes.append(controls.text_box("Other text", other))
+        boxes.append(controls.text_box("Other", other))
 
     def draw(*texts: str) -> Axes:
         machine.read(*texts)
