@@ -32,9 +32,7 @@ class View:
     embedding: float
     biases: float  # what belongs to no part
     last: torch.Tensor  # the logits at the last position (V)
-    lens: (
-        torch.Tensor
-    )  # what it would say next after each layer: probabilities (L+1, V)
+    lens: torch.Tensor  # the logit lens: probabilities after each layer (L+1, V)
     patterns: torch.Tensor  # where each head looks (L, H, T, T)
     firing: torch.Tensor  # the neurons that fire most at the end: numbers (L, 5)
     fires: torch.Tensor  # how strongly they fire (L, 5)

@@ -82,13 +82,9 @@ LOOK += """
 .attention-view .map svg:focus-visible { outline: 2px solid var(--text); }
 """
 
-PROGRAM = """
-const ROW = 22;  // pixels: a row is as high as the style says
-const HINT = "Point at a yellow token, or go there with Tab and the arrows. " +
-  "A click or Enter holds it, Escape lets go.";
-
-function add(parent, tag, name, text = "") {
-  const drawn = ["svg", "path", "circle", "rect", "text"].includes(tag);
+ELEMENTS = """
+function add(parent, tag, name = "", text = "") {
+  const drawn = ["svg", "g", "path", "line", "circle", "rect", "text"].includes(tag);
   const made = drawn ? document.createElementNS("http://www.w3.org/2000/svg", tag)
                      : document.createElement(tag);
   made.setAttribute("class", name);
@@ -101,6 +97,14 @@ function set(element, attributes) {
   for (const name in attributes) element.setAttribute(name, attributes[name]);
   return element;
 }
+"""  # for every program of ours: an element, and its attributes
+
+PROGRAM = (
+    ELEMENTS
+    + """
+const ROW = 22;  // pixels: a row is as high as the style says
+const HINT = "Point at a yellow token, or go there with Tab and the arrows. " +
+  "A click or Enter holds it, Escape lets go.";
 
 // What a screen reader says of a token: where it looks most, at most three places.
 function said(tokens, weights, i) {
@@ -260,6 +264,7 @@ function render({ model, el }) {
 
 export default { render };
 """
+)
 
 if anywidget is not None:
 

@@ -1,5 +1,5 @@
 // The machine view in the browser: it draws what the kernel sends, and says what was
-// pressed. `shown` and `patterns` come from the kernel, `asked` goes to it.
+// pressed. `add` and `set` are the attention explorer's. `shown` and `patterns` come from the kernel, `asked` goes to it.
 
 const [WIDE, LEFT, SPACE] = [768, 48, 282]; // the drawing; where the streams stand
 const [TILES, ROOM, WORDS] = [356, 220, 596]; // where the tiles begin, their room; words
@@ -8,22 +8,6 @@ const HINT =
   "Half as bright is a quarter as much. × is off, • is taken from the other text. Point " +
   "at a tile, or go there with Tab and the arrow keys. A press or Enter switches it off " +
   "at every token; on a layer's number, the whole layer. Escape switches all on.";
-
-function add(parent, tag, name = "", text = "") {
-  const drawn = ["svg", "g", "path", "circle", "rect", "line", "text"].includes(tag);
-  const made = drawn
-    ? document.createElementNS("http://www.w3.org/2000/svg", tag)
-    : document.createElement(tag);
-  if (name) made.setAttribute("class", name);
-  made.textContent = text;
-  parent.append(made);
-  return made;
-}
-
-function set(element, attributes) {
-  for (const name in attributes) element.setAttribute(name, attributes[name]);
-  return element;
-}
 
 const percent = (p) =>
   p < 0.0005 ? "< 0.1 %" : `${(100 * p).toFixed(p < 0.0995 ? 1 : 0)} %`;
@@ -46,7 +30,7 @@ function reading(shown, bytes) {
   const how = ([layer, kind]) =>
     shown.changed.find(([l, k]) => l === layer && k === kind)?.[2] ?? "on";
   const most = Math.max(...shown.mlps.map(Math.abs), ...shown.heads.flat().map(Math.abs), 1e-9);
-  return { ...shown, layers, heads: heads, count, kinds, adds, looks, how, most };
+  return { ...shown, layers, count, kinds, adds, looks, how, most };
 }
 
 // A token; which one, where the text has it more than once.
@@ -92,9 +76,10 @@ function draw(root, r) {
   for (const [x, words] of [[6, "layer"], [LEFT + 8, "residual stream of each token"], [TILES, "heads"],
     [WORDS, "the logit lens says next"]]) set(add(svg, "text", "", words), { x, y: 14 });
   const wide = Math.min(44, ROOM / r.kinds.length);
-  const mlp = TILES + wide * r.heads + 4;
+  const heads = r.kinds.length - 1;
+  const mlp = TILES + wide * heads + 4;
   set(add(svg, "text", "", "MLP"), { x: mlp + wide, y: 14, "text-anchor": "end" });
-  for (let head = 0; head < r.heads; head += 1)
+  for (let head = 0; head < heads; head += 1)
     set(add(svg, "text", "", head), { x: TILES + wide * (head + 0.5), y: TOP - 5, "text-anchor": "middle" });
 
   r.tokens.forEach((token, j) => {
@@ -223,7 +208,9 @@ function render({ model, el }) {
   const root = set(add(el, "div", "machine-view"), { "data-lm-suppress-shortcuts": true });
   const said = set(add(root, "p", "said"), { role: "status" }); // stays, to be read aloud
   const body = add(root, "div", "body");
-  const state = { here: null, press: "off", id: `press-${Math.random()}`, turn: 0, wanted: {} };
+  // A second view goes on counting, for a request like the last one would be no change.
+  const turn = model.get("asked").turn ?? 0;
+  const state = { here: null, press: "off", id: `press-${Math.random()}`, turn, wanted: {} };
 
   // What is wanted goes on from what was wanted, for the last answer may not be here yet.
   function ask(what) {
@@ -241,7 +228,7 @@ function render({ model, el }) {
     const shown = model.get("shown");
     const bytes = model.get("patterns");
     const r = reading(shown, new Uint8Array(bytes.buffer ?? bytes, bytes.byteOffset ?? 0, bytes.byteLength));
-    if (shown.text !== state.text || (shown.turn ?? 0) >= state.turn) {
+    if (shown.text !== state.text || shown.turn >= state.turn) {
       state.wanted = { changed: r.changed, token: r.token_id, against: r.against_id };
       state.text = shown.text;
     }

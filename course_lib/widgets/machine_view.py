@@ -20,7 +20,7 @@ from course_lib import figures, inside, patching, tiles
 from course_lib.inside import Part
 from course_lib.tiles import View
 from course_lib.widgets import controls
-from course_lib.widgets.attention import ASK, LONGEST, anywidget
+from course_lib.widgets.attention import ASK, ELEMENTS, LONGEST, anywidget
 
 MOST_TOKENS, MOST_BARS = 30, 6
 HOW = {"off": "off", "taken": "taken from the other text"}
@@ -38,7 +38,7 @@ if anywidget is not None:
     class MachineView(anywidget.AnyWidget):
         """The parts of a model and what they add: what the browser is sent and asks."""
 
-        _esm = (HERE / "machine_view.js").read_text(encoding="utf-8")
+        _esm = ELEMENTS + (HERE / "machine_view.js").read_text(encoding="utf-8")
         _css = LOOK
         shown = traitlets.Dict(NOTHING).tag(sync=True)
         # Where each head looks from the last token, 0 to 255: (L, H, T).
@@ -170,7 +170,7 @@ class Machine:
         layer, kind = part
         if kind == "mlp":
             number, adds = int(self.view.leaders[layer]), float(self.view.leads[layer])
-            return f"of its neurons, number {number} adds most, {signed(adds)}"
+            return f"of its neurons, number {number} counts most, {signed(adds)}"
         weights = self.view.patterns[layer, kind, -1]
         place = int(weights.argmax())
         looked = quoted(self.word(self.ids[place]))
